@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// attempt is one run of a handler. It holds the slot until the handler returns,
+// even if the message got its outcome before.
+type attempt struct {
+	engine  *Engine
+	worker  *worker
+	record  *record
+	handler Handler
+	timeout time.Duration // 0 means none
+	grace   time.Duration
+	began   time.Time
+	ctx     attemptContext
+
+	// returned is written by the worker and read by it after the handler
+	// returned.
+	returned struct {
+		result Result
+		err    error
+		stack  []byte // of a panic
+	}
+
+	// ended: the handler returned or the outcome went without it.
+	ended atomic.Bool
+	// reported: progress waits for the router.
+	reported atomic.Bool
+
+	// Guarded by Engine.mu.
+	over     bool  // the message has its outcome
+	asked    error // why the engine ended the context, nil if it did not
+	due      time.Time
+	position int // in deadlines, from 1; 0 means not in it
+}
+
+// begin binds a to the message it runs. The caller holds Engine.mu.
+func (a *attempt) begin(r *record, now time.Time) {
+	r.message.Attempt++
+	r.message.attempt = a
+	policy := &r.messageType.policy
+	a.record, a.handler, a.began = r, r.messageType.handler, now
+	a.timeout, a.grace = max(policy.Timeout, 0), policy.Grace
+	if a.timeout > 0 {
+		a.due = now.Add(a.timeout)
+		a.ctx.deadline = a.due
+	}
+}
+
+// run calls the handler. The caller is the worker.
+func (a *attempt) run() {
+	a.call()
+	ret := &a.returned
+	if limit := a.engine.cfg.MaxResultBytes; ret.err == nil && int64(len(ret.result.Data)) > limit {
+		ret.err = &Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
+			"the result has %d bytes, at most %d are allowed", len(ret.result.Data), limit)}
+	}
+	a.end()
+}
+
+// call turns a panic into an error.
+func (a *attempt) call() {
+	defer func() {
+		if p := recover(); p != nil {
+			a.returned.stack = debug.Stack()
+			a.returned.err = &Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	a.returned.result, a.returned.err = a.handler.Handle(&a.ctx, &a.record.message)
+}
+
+// end marks the handler as returned and frees its context.
+func (a *attempt) end() {
+	a.ended.Store(true)
+	a.ctx.cancel(context.Canceled)
+}
+
+// outcome judges what the handler returned: any error after the engine ended its
+// context is that end. The caller holds Engine.mu.
+func (a *attempt) outcome() (State, *Error) {
+	err := a.returned.err
+	if err == nil {
+		return StateSucceeded, nil
+	}
+	if cause := a.ctx.cause(); cause != nil {
+		return a.ending(cause)
+	}
+	failure, written := errors.AsType[*Error](err)
+	switch {
+	case !written:
+		return StateFailed, &Error{Code: CodeHandlerFailed, Message: "handler failed", Cause: err}
+	case failure.Code == "" || !utf8.ValidString(failure.Message):
+		code := cmp.Or(failure.Code, CodeHandlerFailed)
+		return StateFailed, &Error{Code: code, Message: strings.ToValidUTF8(failure.Message, "\uFFFD"), Cause: failure.Cause}
+	}
+	return StateFailed, failure
+}
+
+// ending is the outcome of an attempt that the engine ended.
+func (a *attempt) ending(cause error) (State, *Error) {
+	switch {
+	case errors.Is(cause, ErrCancelled):
+		return StateCancelled, &Error{Code: CodeCancelled, Message: ErrCancelled.Error()}
+	case errors.Is(cause, ErrShutdown):
+		return StateCancelled, &Error{Code: CodeShutdown, Message: ErrShutdown.Error()}
+	default:
+		return StateFailed, &Error{Code: CodeTimeout, Message: fmt.Sprintf("timed out after %s", a.timeout)}
+	}
+}
+
+// ask ends the handler's context, and gives it its grace to return. The caller
+// holds Engine.mu.
+func (a *attempt) ask(cause error, now time.Time) {
+	if a.asked != nil {
+		return
+	}
+	a.asked = cause
+	a.ctx.cancel(cause)
+	a.engine.deadlines.remove(a)
+	a.due = now.Add(a.grace)
+	a.engine.deadlines.push(a)
+}
+
+// attrs names the attempt in the log.
+func (a *attempt) attrs() []slog.Attr {
+	m := &a.record.message
+	return []slog.Attr{
+		slog.String("id", m.ID.String()),
+		slog.String("message_type", m.MessageType),
+		slog.Int("attempt", m.Attempt),
+		slog.Duration("duration", time.Since(a.began)),
+	}
+}
+
+func (a *attempt) reportProgress(fraction float64, note string) {
+	if a.ended.Load() {
+		return
+	}
+	if !(fraction > 0) { // NaN too
+		fraction = 0
+	}
+	a.record.progress.Store(&Progress{Fraction: min(fraction, 1), Note: cutText(note, maxNameBytes)})
+	a.engine.router.progress(a)
+}
+
+// attemptContext is the handler's context. Most handlers never look at theirs,
+// so what a real one costs is paid when it is first used.
+type attemptContext struct {
+	deadline time.Time
+
+	mu    sync.Mutex
+	real  context.Context         // nil until used; guarded by mu
+	stop  context.CancelCauseFunc // ends real; guarded by mu
+	ended error                   // why, if it ended before it was used; guarded by mu
+}
+
+// Deadline returns when the type's timeout passes.
+func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+// Done returns a channel that is closed when the attempt should stop.
+func (c *attemptContext) Done() <-chan struct{} { return c.use().Done() }
+
+// Err returns nil until then.
+func (c *attemptContext) Err() error { return c.use().Err() }
+
+// Value returns nothing of its own; context.Cause finds the cause through it.
+func (c *attemptContext) Value(key any) any { return c.use().Value(key) }
+
+func (c *attemptContext) use() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.real == nil {
+		c.real, c.stop = context.WithCancelCause(context.Background())
+		if !c.deadline.IsZero() {
+			var release context.CancelFunc
+			parentStop := c.stop
+			c.real, release = context.WithDeadlineCause(c.real, c.deadline, ErrTimeout)
+			c.stop = func(cause error) { parentStop(cause); release() }
+		}
+		if c.ended != nil {
+			c.stop(c.ended)
+		}
+	}
+	return c.real
+}
+
+func (c *attemptContext) cancel(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended == nil {
+		c.ended = cause
+	}
+	if c.real != nil {
+		c.stop(cause)
+	}
+}
+
+// cause returns why the engine ended the context before the handler returned,
+// or nil.
+func (c *attemptContext) cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cause := c.ended
+	if c.real != nil {
+		cause = context.Cause(c.real)
+	}
+	if errors.Is(cause, ErrTimeout) || errors.Is(cause, ErrCancelled) || errors.Is(cause, ErrShutdown) {
+		return cause
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// Cancel ends a queued message at once, and asks a running one to stop by
+// ending its context: its Status then has CancelRequested, and the outcome
+// follows when the handler returns or its grace is over. A handler that returns
+// a result all the same has succeeded. Errors: ErrNotFound, ErrTerminal.
+func (e *Engine) Cancel(id ID) (Status, error) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.unlock()
+	r, known := e.table.byID[id]
+	switch {
+	case !known:
+		return Status{}, fmt.Errorf("cancel %s: %w", id, ErrNotFound)
+	case r.state.Terminal():
+		return r.status(), fmt.Errorf("cancel %s: %w: %s", id, ErrTerminal, r.state)
+	case r.state == StateQueued:
+		e.cancelQueued(r, &Error{Code: CodeCancelled, Message: ErrCancelled.Error()}, now)
+	default:
+		r.cancelled = true
+		r.attempt.ask(ErrCancelled, now)
+	}
+	return r.status(), nil
+}
+
+// cancelQueued ends a message that waits. The caller holds mu.
+func (e *Engine) cancelQueued(r *record, failure *Error, now time.Time) {
+	t := r.messageType
+	t.queue.remove(r)
+	e.dequeue(r)
+	e.settle(r, StateCancelled, failure, now)
+	e.ready.update(t)
+	e.dropIfDone(t)
+}

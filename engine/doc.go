@@ -1,0 +1,52 @@
+// Package engine runs typed messages on a bounded pool of handlers and tells
+// everyone who subscribed how each one ended. It needs the standard library
+// only, and neither HTTP nor a database.
+//
+// # Usage
+//
+// Register a Handler for each message type, Submit messages, and Subscribe to
+// the notifications of their outcomes:
+//
+//	e, err := engine.New(engine.Config{Concurrency: 16})
+//	err = e.Register("greet", engine.Typed(greet), engine.Policy{Timeout: time.Second})
+//	sub, err := e.Subscribe(engine.Selector{ResponseNotification: "request_*"}, engine.Cursor{})
+//	receipt, err := e.Submit(ctx, engine.Submission{
+//		MessageType:          "greet",
+//		MessageData:          []byte(`{"name":"Ada"}`),
+//		ResponseNotification: "request_1",
+//	})
+//	delivery, err := sub.Next(ctx) // delivery.Notifications[0].String() == "request_1:ok"
+//	err = e.Drain(ctx)
+//
+// # States
+//
+// A message is queued, then running, and ends succeeded, failed or cancelled:
+// exactly once, whatever its handler does. Outcomes of messages that carry a
+// response notification are published to a numbered log.
+//
+// # Concurrency
+//
+// All methods of Engine may be called from any goroutine. Handlers run on
+// standing workers, at most Config.Concurrency at once and at most
+// Policy.Concurrency of one type. Types that have work take turns; within a type
+// higher priorities go first; messages of one key run one at a time, in order.
+// A handler that ignores the end of its context keeps its slot until it returns.
+//
+// Every queue is bounded. Submit never waits: what does not fit is refused with
+// an error that says when to come back.
+//
+// # What a slow subscriber does
+//
+// Nothing to anyone else. A Subscription is a position in the log; a reader that
+// is slower than the log's bounds allow gets a Gap that says what it missed.
+//
+// # Shutdown
+//
+// Drain refuses new messages, waits for the accepted ones, and stops every
+// goroutine the engine started, except handlers that do not return.
+//
+// # Testing
+//
+// An Engine runs in a testing/synctest bubble, so timeouts are exact and fast.
+// A Handler needs no engine at all: call it with a Message literal.
+package engine

@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"time"
+)
+
+// Drain stops accepting, waits until every accepted message has its outcome and
+// stops the engine's goroutines. When ctx ends first, what still waits is
+// cancelled, running handlers' contexts end, and after their grace they get
+// their outcome without returning; Drain then returns ctx's error. Subscriptions
+// read the log to its end, then get ErrClosed. Get and List go on working.
+// Calling it again waits for the first call's work.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.mu.Lock()
+	first := !e.draining
+	e.draining = true
+	e.unlock()
+	if !first {
+		select {
+		case <-e.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+
+	var err error
+	select {
+	case <-e.finished:
+	case <-ctx.Done():
+		err = ctx.Err()
+		e.abandon()
+		<-e.finished
+	}
+	e.stop()
+	return err
+}
+
+// abandon ends everything that has no outcome yet: what waits at once, what runs
+// after its grace.
+func (e *Engine) abandon() {
+	now := time.Now()
+	queued, running := 0, 0
+	e.mu.Lock()
+	e.table.descend(math.MaxUint64, func(r *record) bool {
+		switch r.state {
+		case StateQueued:
+			e.cancelQueued(r, &Error{Code: CodeShutdown, Message: ErrShutdown.Error()}, now)
+			queued++
+		case StateRunning:
+			r.attempt.ask(ErrShutdown, now)
+			running++
+		}
+		return true
+	})
+	e.unlock()
+	e.cfg.Logger.Warn("drain ran out of time", slog.Int("queued_cancelled", queued), slog.Int("running_cancelled", running))
+}
+
+// stop ends the goroutines: workers first, then the clock, then the router, which
+// delivers what is left. Stuck handlers cannot be awaited.
+func (e *Engine) stop() {
+	e.mu.Lock()
+	e.stopping = true
+	e.unlock() // wakes one worker, which wakes the next on its way out
+	<-e.quiet
+	e.mu.Lock()
+	stuck := e.stuck
+	e.mu.Unlock()
+	close(e.clock.quit)
+	e.router.finish()
+	if stuck > 0 {
+		e.cfg.Logger.Error("stopped with stuck handlers", slog.Int("stuck", stuck))
+	} else {
+		e.goroutines.Wait()
+	}
+	close(e.stopped)
+}
+
+// Ready returns nil while the engine takes work: ErrDraining from Drain on, or
+// an error that says so while more than half of the pool is held by stuck
+// handlers.
+func (e *Engine) Ready() error {
+	e.mu.Lock()
+	draining, stuck := e.draining, e.stuck
+	e.mu.Unlock()
+	switch {
+	case draining:
+		return ErrDraining
+	case 2*stuck > e.cfg.Concurrency:
+		return &StuckError{Stuck: stuck, Concurrency: e.cfg.Concurrency}
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Engine runs submitted messages on a bounded pool of standing workers. Its
+// methods may be called from any goroutine.
+//
+// One mutex guards all state of messages, queues and slots, so that every
+// transition is one step. It is held for tenths of a microsecond and never
+// while a handler, a logger or a subscriber runs.
+type Engine struct {
+	cfg    Config
+	log    *notificationLog
+	router *router
+	clock  *clock
+
+	// types is replaced, never changed: Submit looks up without the lock.
+	types   atomic.Pointer[map[string]*messageType]
+	refused refusals
+
+	// finished is closed when the engine drains and no message is without its
+	// outcome, quiet when no worker is left but stuck ones, stopped when Drain
+	// is through. Each is closed once, by the engine.
+	finished, quiet, stopped chan struct{}
+	goroutines               sync.WaitGroup
+
+	mu sync.Mutex
+	// All below is guarded by mu.
+	table       table
+	ready       typeRing
+	deadlines   deadlines
+	queued      int
+	queuedBytes int64
+	running     int
+	stuck       int
+	unfinished  int // accepted messages without an outcome
+	rate        drainRate
+
+	idle     []*worker // parked; the last parked is woken first, its cache is warm
+	workers  int
+	waking   bool // a woken worker has not taken the lock yet
+	draining bool
+	stopping bool // workers return when they find no work
+}
+
+// New makes an engine and starts its goroutines, which end with Drain. The
+// error is an *InvalidError.
+func New(cfg Config) (*Engine, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg:      cfg,
+		log:      newNotificationLog(cfg),
+		clock:    newClock(),
+		finished: make(chan struct{}),
+		quiet:    make(chan struct{}),
+		stopped:  make(chan struct{}),
+		table:    newTable(cfg),
+	}
+	e.types.Store(&map[string]*messageType{})
+	e.router = newRouter(e.log)
+	e.goroutines.Go(e.router.run)
+	e.goroutines.Go(e.runClock)
+	return e, nil
+}
+
+// Config returns the configuration in force, defaults filled in.
+func (e *Engine) Config() Config { return e.cfg }
+
+// Cursor returns the end of the notification log.
+func (e *Engine) Cursor() Cursor { return e.log.cursor() }
+
+// unlock leaves the critical section and wakes whom the transition concerns:
+// every path that makes work, room or news ends here, so no wake is forgotten.
+func (e *Engine) unlock() {
+	w, started := e.workerToWake()
+	if e.draining && e.unfinished == 0 {
+		closeOnce(e.finished)
+	}
+	if e.stopping && e.workers == e.stuck {
+		closeOnce(e.quiet)
+	}
+	due, rearm := e.deadlines.rearm()
+	e.mu.Unlock()
+
+	switch {
+	case started:
+		e.goroutines.Go(func() { e.work(w) })
+	case w != nil:
+		w.wake <- struct{}{}
+	}
+	if rearm {
+		e.clock.arm(due)
+	}
+	e.router.wakeIfBehind()
+}
+
+// closeOnce closes c if it is open; callers hold a lock.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}

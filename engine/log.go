@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// notificationLog is the truth about what was published: numbered without holes,
+// bounded by count, bytes and age. Delivery is reading it.
+type notificationLog struct {
+	id       uint32 // names this log in cursors; never 0
+	limit    int
+	maxBytes int64
+	maxAge   time.Duration
+
+	// last is the number of the newest entry; written under mu, read without.
+	last atomic.Uint64
+
+	mu sync.Mutex
+	// All below is guarded by mu.
+	ring  []Notification // entry n is at n % len(ring)
+	first uint64         // the oldest entry kept; last+1 if there is none
+	bytes int64
+}
+
+func newNotificationLog(cfg Config) *notificationLog {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails, see crypto/rand
+	return &notificationLog{
+		id:       binary.BigEndian.Uint32(id[:]) | 1,
+		limit:    cfg.LogLimit,
+		maxBytes: cfg.LogBytes,
+		maxAge:   cfg.LogAge,
+		ring:     make([]Notification, min(cfg.LogLimit, 64)),
+		first:    1,
+	}
+}
+
+func (l *notificationLog) cursor() Cursor { return l.at(l.last.Load()) }
+
+func (l *notificationLog) at(number uint64) Cursor {
+	return Cursor{Log: l.id, Number: number, set: true}
+}
+
+// append gives n the next number and keeps a copy.
+func (l *notificationLog) append(n *Notification) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	number := l.last.Load() + 1
+	l.bytes += notificationBytes(n)
+	l.prune(n.Time, 1)
+	if number-l.first == uint64(len(l.ring)) {
+		l.grow()
+	}
+	slot := &l.ring[number%uint64(len(l.ring))]
+	*slot = *n
+	slot.Number = number
+	l.last.Store(number)
+}
+
+// notificationBytes is what an entry holds, roughly.
+func notificationBytes(n *Notification) int64 {
+	size := 144 + len(n.ResponseNotification) + len(n.Result.Data)
+	if n.Error != nil {
+		size += len(n.Error.Message)
+	}
+	return int64(size)
+}
+
+// prune forgets the oldest entries that the bounds no longer allow once as many
+// more as said are there.
+func (l *notificationLog) prune(now time.Time, more uint64) {
+	end := l.last.Load() + 1
+	for l.first < end {
+		oldest := &l.ring[l.first%uint64(len(l.ring))]
+		if end-l.first+more <= uint64(l.limit) && l.bytes <= l.maxBytes && now.Sub(oldest.Time) <= l.maxAge {
+			return
+		}
+		l.bytes -= notificationBytes(oldest)
+		*oldest = Notification{}
+		l.first++
+	}
+}
+
+func (l *notificationLog) grow() {
+	ring := make([]Notification, min(2*len(l.ring), l.limit))
+	for n := l.first; n <= l.last.Load(); n++ {
+		ring[n%uint64(len(ring))] = l.ring[n%uint64(len(l.ring))]
+	}
+	l.ring = ring
+}
+
+// logScanStep bounds how many entries one read looks at under the lock.
+const logScanStep = 1024
+
+// scan appends to buf, up to its capacity, the entries from number on that match
+// (all if match is nil). It returns the number to go on from, and whether that
+// is the end of the log. Entries before first are gone: the scan starts there.
+func (l *notificationLog) scan(number uint64, match func(*Notification) bool, buf []Notification) (out []Notification, first, next uint64, end bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.prune(time.Now(), 0)
+	number = max(number, l.first)
+	last := l.last.Load()
+	for steps := 0; number <= last && steps < logScanStep && len(buf) < cap(buf); steps++ {
+		entry := &l.ring[number%uint64(len(l.ring))]
+		if match == nil || match(entry) {
+			buf = append(buf, *entry)
+		}
+		number++
+	}
+	return buf, l.first, number, number > last
+}
+
+// pick appends the entries of the given numbers to buf. Numbers before first are
+// gone.
+func (l *notificationLog) pick(numbers []uint64, buf []Notification) (out []Notification, first uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, number := range numbers {
+		if number >= l.first {
+			buf = append(buf, l.ring[number%uint64(len(l.ring))])
+		}
+	}
+	return buf, l.first
+}
+
+// start returns the position a subscription from c begins to read at, and whether
+// c is of another log.
+func (l *notificationLog) start(c Cursor) (next uint64, foreign bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.last.Load()
+	switch {
+	case c.IsZero():
+		return last + 1, false, nil
+	case c.Log != 0 && c.Log != l.id:
+		return l.first, true, nil
+	case c.Number > last:
+		return 0, false, &InvalidError{Field: "since", Reason: fmt.Sprintf("%d is ahead of the log, whose last number is %d", c.Number, last)}
+	case c.Log == 0 && c.Number == 0:
+		return l.first, false, nil
+	}
+	return c.Number + 1, false, nil
+}

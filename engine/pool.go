@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// worker is a standing goroutine of the pool. It is started when work waits and
+// nobody is idle, up to Config.Concurrency, and then stays until Drain: the
+// number of workers is the bound on running handlers.
+type worker struct {
+	// wake is sent to by whoever took the worker off the idle list; capacity 1,
+	// never closed.
+	wake chan struct{}
+	// goroutine names it in stack dumps.
+	goroutine string
+	// woken: this worker has Engine.waking; guarded by Engine.mu.
+	woken bool
+}
+
+// workerToWake picks who takes the work that waits. Only one worker is on its
+// way at a time; when it has taken its message it wakes the next if there is
+// more, so that a burst does not wake the whole pool for work that one worker
+// finishes sooner. The caller holds mu.
+func (e *Engine) workerToWake() (w *worker, start bool) {
+	if e.stopping {
+		return e.popIdle(), false
+	}
+	if e.waking || e.ready.first == nil {
+		return nil, false
+	}
+	w = e.popIdle()
+	if w == nil && e.workers < e.cfg.Concurrency {
+		w, start = &worker{wake: make(chan struct{}, 1)}, true
+		e.workers++
+	}
+	if w != nil {
+		w.woken, e.waking = true, true
+	}
+	return w, start
+}
+
+func (e *Engine) popIdle() *worker {
+	n := len(e.idle)
+	if n == 0 {
+		return nil
+	}
+	w := e.idle[n-1]
+	e.idle = e.idle[:n-1]
+	return w
+}
+
+// work is a worker's life: settle what it ran, take the next message, run it.
+// Settling and taking are one critical section.
+func (e *Engine) work(w *worker) {
+	w.goroutine = goroutineName()
+	var done, next *attempt
+	returned := false
+	defer func() {
+		if !returned {
+			e.replace(next)
+		}
+	}()
+	for {
+		next = &attempt{engine: e, worker: w}
+		now := time.Now()
+		e.mu.Lock()
+		if w.woken {
+			w.woken, e.waking = false, false
+		}
+		late := false
+		if done != nil {
+			late = done.over
+			e.finish(done, now)
+		}
+		claimed := e.claim(next, now)
+		stop := !claimed && e.stopping
+		switch {
+		case stop:
+			e.workers--
+		case !claimed:
+			e.idle = append(e.idle, w)
+		}
+		e.unlock()
+
+		if done != nil {
+			e.logOutcome(done, late)
+			done = nil
+		}
+		switch {
+		case stop:
+			returned = true
+			return
+		case !claimed:
+			<-w.wake
+		default:
+			next.run()
+			done = next
+		}
+	}
+}
+
+// claim gives the next message to a: the turn goes round the types. The caller
+// holds mu.
+func (e *Engine) claim(a *attempt, now time.Time) bool {
+	t := e.ready.first
+	if t == nil {
+		return false
+	}
+	r := t.queue.pop()
+	e.ready.remove(t)
+	e.dequeue(r)
+	t.running++
+	e.running++
+	e.ready.update(t)
+
+	r.state = StateRunning
+	r.attempt = a
+	r.startedIn = now.Sub(r.message.AcceptedAt)
+	t.wait.observe(r.startedIn)
+	a.begin(r, now)
+	if a.timeout > 0 {
+		e.deadlines.push(a)
+	}
+	return true
+}
+
+// dequeue takes a message that no longer waits off the queue's counts.
+func (e *Engine) dequeue(r *record) {
+	t := r.messageType
+	t.queued--
+	t.queuedBytes -= r.size
+	e.queued--
+	e.queuedBytes -= r.size
+}
+
+// finish is called when the handler returned: the message gets its outcome,
+// unless it has one, and the slot and the key go on. The caller holds mu.
+func (e *Engine) finish(a *attempt, now time.Time) {
+	r, t := a.record, a.record.messageType
+	e.deadlines.remove(a)
+	t.duration.observe(now.Sub(a.began))
+	if a.over {
+		t.stuck--
+		e.stuck--
+	} else {
+		a.over = true
+		state, failure := a.outcome()
+		if state == StateSucceeded {
+			r.succeed(a.returned.result)
+		}
+		e.settle(r, state, failure, now)
+	}
+	t.running--
+	e.running--
+	t.queue.passKey(r)
+	e.ready.update(t)
+	e.dropIfDone(t)
+}
+
+// settle gives a message its one outcome and publishes it: the record first,
+// then the log, then (by the router) the subscribers. The caller holds mu and
+// has taken the record out of every queue.
+func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
+	r.state, r.failure, r.finishedIn = state, failure, now.Sub(r.message.AcceptedAt)
+	r.attempt = nil
+	t := r.messageType
+	t.outcomes.add(state)
+	t.rate.add(now)
+	e.rate.add(now)
+	e.unfinished--
+	e.table.ended(r)
+	if r.message.ResponseNotification != "" {
+		e.log.append(&Notification{
+			Time:                 now,
+			ID:                   r.message.ID,
+			MessageType:          t.name,
+			ResponseNotification: r.message.ResponseNotification,
+			State:                state,
+			Error:                failure,
+			Result:               r.result,
+		})
+	}
+}
+
+// logOutcome tells the operator how an attempt ended; late means that its
+// outcome had been published without it.
+func (e *Engine) logOutcome(a *attempt, late bool) {
+	level, message := slog.LevelDebug, "message succeeded"
+	switch {
+	case late:
+		level, message = slog.LevelWarn, "stuck handler returned"
+	case a.returned.stack != nil:
+		level, message = slog.LevelError, "handler crashed"
+	case a.returned.err != nil:
+		level, message = slog.LevelWarn, "message did not succeed"
+	}
+	if !e.cfg.Logger.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := a.attrs()
+	if err := a.returned.err; err != nil {
+		attrs = append(attrs, slog.String("error", describe(err)))
+	}
+	if a.returned.stack != nil {
+		attrs = append(attrs, slog.String("stack", string(a.returned.stack)))
+	}
+	e.cfg.Logger.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// describe is an error for the operator: with the cause that clients do not see.
+func describe(err error) string {
+	if failure, ok := errors.AsType[*Error](err); ok && failure.Cause != nil {
+		return err.Error() + ": " + failure.Cause.Error()
+	}
+	return err.Error()
+}
+
+// replace ends a worker whose handler called runtime.Goexit, as a test's Fatal
+// does: the goroutine cannot be kept, its message and its slot can.
+func (e *Engine) replace(a *attempt) {
+	a.returned.err = &Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: errors.New("the handler called runtime.Goexit")}
+	a.end()
+	e.mu.Lock()
+	late := a.over
+	e.finish(a, time.Now())
+	e.workers--
+	e.unlock()
+	e.logOutcome(a, late)
+}

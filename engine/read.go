@@ -1,0 +1,145 @@
+package engine
+
+// Poll reads without waiting, at most cap(buf) notifications, into buf, so that
+// one buffer can serve many subscriptions. The Delivery is Empty if there is
+// nothing; else there may be more. Errors: ErrClosed.
+func (s *Subscription) Poll(buf []Notification) (Delivery, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return Delivery{}, ErrClosed
+	}
+	if cap(buf) == 0 {
+		buf = make([]Notification, 0, deliveryBatch)
+	}
+	d := Delivery{Notifications: buf[:0]}
+	drained := s.read(&d)
+	s.readProgress(&d)
+	s.account(&d)
+	d.Cursor = s.position()
+	switch {
+	case !d.Empty():
+	case drained && s.ended:
+		return Delivery{}, ErrClosed
+	case drained:
+		s.armed = true
+	default:
+		// A scan step without a match: there is more, so the reader comes back
+		// at once instead of holding the log for longer.
+		s.armed = true
+		s.wakeReader()
+	}
+	return d, nil
+}
+
+// read fills d from what is there and reports whether nothing is left.
+func (s *Subscription) read(d *Delivery) (drained bool) {
+	if s.foreign {
+		s.foreign = false
+		d.Gap = &Gap{}
+		return false
+	}
+	switch {
+	case len(s.replays) > 0:
+		s.readReplay(d)
+		return false
+	case s.behind || s.all:
+		return s.scan(d)
+	default:
+		return s.readPending(d)
+	}
+}
+
+func (s *Subscription) readReplay(d *Delivery) {
+	r := &s.replays[0]
+	match := func(n *Notification) bool {
+		return n.Number < r.end && r.selector.matches(n.ResponseNotification, n.MessageType, n.ID)
+	}
+	var first, next uint64
+	d.Notifications, first, next, _ = s.log.scan(r.next, match, d.Notifications)
+	if r.next < first {
+		d.Gap = &Gap{From: r.next, To: min(first, r.end) - 1}
+	}
+	r.next = next
+	if r.next >= r.end {
+		s.replays = s.replays[1:]
+	}
+}
+
+// scan reads the log from next on. When it has reached the end, the router notes
+// what comes after.
+func (s *Subscription) scan(d *Delivery) (drained bool) {
+	match := s.matches
+	if s.all {
+		match = nil
+	}
+	var first, next uint64
+	d.Notifications, first, next, drained = s.log.scan(s.next, match, d.Notifications)
+	if s.next < first {
+		d.Gap = &Gap{From: s.next, To: first - 1}
+	}
+	s.next = next
+	if drained {
+		s.behind = false
+	}
+	return drained
+}
+
+func (s *Subscription) matches(n *Notification) bool {
+	for _, sel := range s.set {
+		if sel.matches(n.ResponseNotification, n.MessageType, n.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Subscription) readPending(d *Delivery) (drained bool) {
+	take := min(len(s.pending), cap(d.Notifications))
+	if take == 0 {
+		s.settleNext()
+		return true
+	}
+	numbers := s.pending[:take]
+	var first uint64
+	d.Notifications, first = s.log.pick(numbers, d.Notifications)
+	if lost := take - len(d.Notifications); lost > 0 {
+		d.Gap = &Gap{From: numbers[0], To: first - 1}
+	}
+	s.next = numbers[take-1] + 1
+	if s.pending = s.pending[take:]; len(s.pending) == 0 {
+		s.pending = nil
+		s.settleNext()
+		return true
+	}
+	return false
+}
+
+// readProgress turns noted messages into their latest reports. A message that
+// has ended has nothing to report.
+func (s *Subscription) readProgress(d *Delivery) {
+	for _, a := range s.reports {
+		p := a.record.progress.Load()
+		if a.ended.Load() || p == nil {
+			continue
+		}
+		m := &a.record.message
+		d.Progress = append(d.Progress, ProgressReport{
+			ID:                   m.ID,
+			MessageType:          m.MessageType,
+			ResponseNotification: m.ResponseNotification,
+			Attempt:              m.Attempt,
+			Progress:             *p,
+		})
+	}
+	s.reports = nil
+}
+
+func (s *Subscription) account(d *Delivery) {
+	if n := len(d.Notifications); n > 0 {
+		s.router.delivered.Add(uint64(n))
+	}
+	if d.Gap != nil {
+		s.router.gaps.Add(1)
+	}
+}

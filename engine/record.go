@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// recordOverhead is what a message costs besides its bytes, roughly.
+const recordOverhead = 512
+
+// record is all the engine knows of one message: its state and its lease (the
+// live attempt) are one. Guarded by Engine.mu, except where noted.
+type record struct {
+	// message is what the handler receives. Immutable while it runs; the data is
+	// dropped when the message has succeeded.
+	message      Message
+	messageBytes int
+	messageType  *messageType
+	size         int64 // what the record holds, for the bounds
+
+	state      State
+	attempt    *attempt      // non-nil while StateRunning
+	cancelled  bool          // Cancel was called while it ran
+	startedIn  time.Duration // since acceptance; 0 before
+	finishedIn time.Duration // since acceptance; 0 before
+	failure    *Error
+	result     Result
+	progress   atomic.Pointer[Progress] // any goroutine
+
+	list       *recordList // where it waits: ready, behind its key, or in the history
+	prev, next *record     // links of list
+	lane       *lane       // nil without a key
+	place      place       // in the order of acceptance
+}
+
+func newRecord(s *Submission, t *messageType, now time.Time) *record {
+	r := &record{
+		message: Message{
+			ID:                   newID(now),
+			MessageType:          t.name,
+			MessageData:          s.MessageData,
+			ContentType:          s.ContentType,
+			ResponseNotification: s.ResponseNotification,
+			Key:                  s.Key,
+			Priority:             s.Priority,
+			Metadata:             s.Metadata,
+			AcceptedAt:           now,
+		},
+		messageBytes: len(s.MessageData),
+		messageType:  t,
+		state:        StateQueued,
+	}
+	r.size = recordOverhead + int64(len(s.MessageData)+len(s.ResponseNotification)+len(s.Key)+len(s.ContentType))
+	for name, value := range s.Metadata {
+		r.size += int64(len(name) + len(value))
+	}
+	return r
+}
+
+// succeed keeps the result and drops what only a handler needs.
+func (r *record) succeed(result Result) {
+	r.result = result
+	r.size += int64(len(result.Data) - len(r.message.MessageData))
+	r.message.MessageData = nil
+}
+
+func (r *record) status() Status {
+	m := &r.message
+	s := Status{
+		ID:                   m.ID,
+		MessageType:          m.MessageType,
+		State:                r.state,
+		ContentType:          m.ContentType,
+		ResponseNotification: m.ResponseNotification,
+		Key:                  m.Key,
+		Priority:             m.Priority,
+		Metadata:             m.Metadata,
+		MessageBytes:         r.messageBytes,
+		Attempt:              m.Attempt,
+		Progress:             r.progress.Load(),
+		CancelRequested:      r.cancelled,
+		AcceptedAt:           m.AcceptedAt,
+		Error:                r.failure,
+		Result:               r.result,
+	}
+	if m.Attempt > 0 {
+		s.StartedAt = m.AcceptedAt.Add(r.startedIn)
+	}
+	if r.state.Terminal() {
+		s.FinishedAt = m.AcceptedAt.Add(r.finishedIn)
+	}
+	return s
+}
+
+// recordList is a doubly linked list through the records themselves: joining,
+// leaving from the middle and popping cost no allocation. A record is in one
+// list at most.
+type recordList struct{ first, last *record }
+
+func (l *recordList) empty() bool { return l.first == nil }
+
+func (l *recordList) push(r *record) {
+	r.list, r.prev, r.next = l, l.last, nil
+	if l.last == nil {
+		l.first = r
+	} else {
+		l.last.next = r
+	}
+	l.last = r
+}
+
+func (l *recordList) pop() *record {
+	r := l.first
+	if r != nil {
+		l.remove(r)
+	}
+	return r
+}
+
+func (l *recordList) remove(r *record) {
+	if r.prev == nil {
+		l.first = r.next
+	} else {
+		r.prev.next = r.next
+	}
+	if r.next == nil {
+		l.last = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	r.list, r.prev, r.next = nil, nil, nil
+}

@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+)
+
+// messageType is a registered type: its handler, what waits for it, and its
+// counters. Guarded by Engine.mu, except name and refused.
+type messageType struct {
+	name    string
+	refused refusals
+
+	handler Handler
+	policy  Policy
+	open    bool // false from Unregister on; the entry goes when its work is done
+
+	queue       typeQueue
+	queued      int // waiting, those behind their key included
+	queuedBytes int64
+	running     int
+	stuck       int
+	inRing      bool
+	prev, next  *messageType // links of the ring
+
+	submitted uint64
+	outcomes  outcomeCounts
+	duration  histogram
+	wait      histogram
+	rate      drainRate
+}
+
+func newMessageType(name string) *messageType { return &messageType{name: name} }
+
+// eligible reports whether a worker may take a message of this type now.
+func (t *messageType) eligible() bool {
+	return !t.queue.empty() && (t.policy.Concurrency == 0 || t.running < t.policy.Concurrency)
+}
+
+// Register names the handler of a message type, before or while messages run.
+// A type is 1 to 128 letters, digits and the characters . _ - : alone. Errors:
+// ErrInvalid, ErrTypeRegistered.
+//
+// Registering a type that was unregistered and still has work gives that work
+// to the new handler, under the new policy.
+func (e *Engine) Register(messageType string, h Handler, p Policy) error {
+	if err := validateType(messageType); err != nil {
+		return err
+	}
+	if h == nil {
+		return &InvalidError{Field: "handler", Reason: "is nil"}
+	}
+	if err := p.validate(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.unlock()
+	t := e.lookup(messageType)
+	switch {
+	case t == nil:
+		t = newMessageType(messageType)
+		types := maps.Clone(*e.types.Load())
+		types[messageType] = t
+		e.types.Store(&types)
+	case t.open:
+		return fmt.Errorf("register %q: %w", messageType, ErrTypeRegistered)
+	}
+	t.handler, t.policy, t.open = h, p.withDefaults(), true
+	e.ready.update(t)
+	return nil
+}
+
+// Unregister stops accepting messages of a type. Those already accepted still
+// run. Errors: ErrUnknownType.
+func (e *Engine) Unregister(messageType string) error {
+	e.mu.Lock()
+	defer e.unlock()
+	t := e.lookup(messageType)
+	if t == nil || !t.open {
+		return fmt.Errorf("unregister %q: %w", messageType, ErrUnknownType)
+	}
+	t.open = false
+	e.dropIfDone(t)
+	return nil
+}
+
+func (e *Engine) lookup(messageType string) *messageType { return (*e.types.Load())[messageType] }
+
+// dropIfDone removes an unregistered type whose last work is done.
+func (e *Engine) dropIfDone(t *messageType) {
+	if t.open || t.queued > 0 || t.running > 0 {
+		return
+	}
+	types := maps.Clone(*e.types.Load())
+	delete(types, t.name)
+	e.types.Store(&types)
+}

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// deadlines is a heap of live attempts, the one that is due next first.
+// Attempts know their position, so that one that ends leaves at once. Guarded by
+// Engine.mu.
+type deadlines struct {
+	heap  []*attempt
+	armed time.Time // when the clock wakes next; zero if it sleeps
+}
+
+func (d *deadlines) push(a *attempt) {
+	d.heap = append(d.heap, a)
+	a.position = len(d.heap)
+	d.up(len(d.heap) - 1)
+}
+
+func (d *deadlines) remove(a *attempt) {
+	if a.position == 0 {
+		return
+	}
+	i, last := a.position-1, len(d.heap)-1
+	if i != last {
+		d.set(i, d.heap[last])
+	}
+	d.heap[last] = nil
+	d.heap = d.heap[:last]
+	a.position = 0
+	if i < last {
+		d.up(i)
+		d.down(i)
+	}
+}
+
+func (d *deadlines) up(i int) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !d.heap[i].due.Before(d.heap[parent].due) {
+			return
+		}
+		d.swap(i, parent)
+		i = parent
+	}
+}
+
+func (d *deadlines) down(i int) {
+	for {
+		least := 2*i + 1
+		if least >= len(d.heap) {
+			return
+		}
+		if right := least + 1; right < len(d.heap) && d.heap[right].due.Before(d.heap[least].due) {
+			least = right
+		}
+		if !d.heap[least].due.Before(d.heap[i].due) {
+			return
+		}
+		d.swap(i, least)
+		i = least
+	}
+}
+
+func (d *deadlines) swap(i, j int) {
+	a, b := d.heap[i], d.heap[j]
+	d.set(i, b)
+	d.set(j, a)
+}
+
+func (d *deadlines) set(i int, a *attempt) {
+	d.heap[i] = a
+	a.position = i + 1
+}
+
+// rearm reports whether the clock has to wake earlier than it would, and when.
+// A deadline that went away leaves the clock armed: it wakes for nothing at most
+// once per shortest timeout, and work that ends in time costs no timer at all.
+func (d *deadlines) rearm() (time.Time, bool) {
+	if len(d.heap) == 0 || !d.armed.IsZero() && !d.heap[0].due.Before(d.armed) {
+		return time.Time{}, false
+	}
+	d.armed = d.heap[0].due
+	return d.armed, true
+}
+
+// clock wakes the engine when something is due.
+type clock struct {
+	// earlier carries a new time to wake at; capacity 1, the engine sends under
+	// no lock and replaces what was not yet taken.
+	earlier chan time.Time
+	// quit is closed by Drain.
+	quit chan struct{}
+}
+
+func newClock() *clock {
+	return &clock{earlier: make(chan time.Time, 1), quit: make(chan struct{})}
+}
+
+// arm makes the clock wake at due or before.
+func (c *clock) arm(due time.Time) {
+	for {
+		select {
+		case c.earlier <- due:
+			return
+		default:
+		}
+		select {
+		case waiting := <-c.earlier:
+			if waiting.Before(due) {
+				due = waiting
+			}
+		default:
+		}
+	}
+}
+
+// runClock is the clock's goroutine, owned by the engine.
+func (e *Engine) runClock() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	wakes := time.Now().Add(time.Hour)
+	for {
+		select {
+		case due := <-e.clock.earlier:
+			if due.Before(wakes) {
+				wakes = due
+				timer.Reset(time.Until(wakes))
+			}
+		case <-timer.C:
+			e.fireDue(time.Now())
+			// unlock armed the next deadline, if there is one.
+			wakes = time.Now().Add(time.Hour)
+			timer.Reset(time.Hour)
+		case <-e.clock.quit:
+			return
+		}
+	}
+}
+
+// fireDue ends the attempts whose time is over: first the context, and after the
+// grace the message.
+func (e *Engine) fireDue(now time.Time) {
+	var stuck []*attempt
+	e.mu.Lock()
+	e.deadlines.armed = time.Time{}
+	for len(e.deadlines.heap) > 0 && !e.deadlines.heap[0].due.After(now) {
+		a := e.deadlines.heap[0]
+		if a.asked == nil {
+			a.ask(ErrTimeout, now)
+			continue
+		}
+		e.deadlines.remove(a)
+		e.leaveBehind(a, now)
+		stuck = append(stuck, a)
+	}
+	e.unlock()
+	if len(stuck) > 0 {
+		e.logStuck(stuck)
+	}
+}
+
+// leaveBehind gives the message of a handler that does not return its outcome.
+// The slot and the key stay taken until it does. The caller holds mu.
+func (e *Engine) leaveBehind(a *attempt, now time.Time) {
+	a.over = true
+	a.ended.Store(true)
+	a.record.messageType.stuck++
+	e.stuck++
+	state, failure := a.ending(a.asked)
+	e.settle(a.record, state, failure, now)
+}
+
+func (e *Engine) logStuck(attempts []*attempt) {
+	stacks := goroutineStacks()
+	for _, a := range attempts {
+		e.cfg.Logger.LogAttrs(context.Background(), slog.LevelError,
+			"handler is stuck: its message ended without it, its slot stays taken until it returns",
+			append(a.attrs(), slog.String("cause", a.asked.Error()), slog.String("stack", stacks[a.worker.goroutine]))...)
+	}
+}

@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// RefusalReason says why Submit refused; the values are stable and few enough
+// for a metric's label.
+type RefusalReason string
+
+// The reasons, each with the error it goes with.
+const (
+	RefusedUnknownType RefusalReason = "unknown_type" // ErrUnknownType
+	RefusedTypeFull    RefusalReason = "type_full"    // ErrQueueFull, ScopeType
+	RefusedServerFull  RefusalReason = "server_full"  // ErrQueueFull, ScopeServer
+	RefusedDraining    RefusalReason = "draining"     // ErrDraining
+	RefusedTooLarge    RefusalReason = "too_large"    // ErrTooLarge
+	RefusedInvalid     RefusalReason = "invalid"      // ErrInvalid
+)
+
+// RefusalReasons lists all reasons.
+func RefusalReasons() []RefusalReason {
+	return []RefusalReason{RefusedUnknownType, RefusedTypeFull, RefusedServerFull, RefusedDraining, RefusedTooLarge, RefusedInvalid}
+}
+
+// Stats is a snapshot of an engine's counters. Counts are since New; all of
+// them move at transitions, so reading them costs nothing per message.
+type Stats struct {
+	// Types has the registered types, and those still finishing work after
+	// Unregister, by name.
+	Types map[string]TypeStats
+	// Refused counts refusals by reason, over all types.
+	Refused map[RefusalReason]uint64
+	// Queued, QueuedBytes and Running are what is there now.
+	Queued      int
+	QueuedBytes int64
+	Running     int
+	// Stuck is how many handlers go on after their outcome was published
+	// without them. They count in Running.
+	Stuck int
+	// Concurrency is the configured bound of Running.
+	Concurrency int
+	// Draining is true from Drain on.
+	Draining bool
+	// Published counts notifications; Delivered counts what subscriptions read;
+	// Gaps counts how often one was told that it missed some.
+	Published, Delivered, Gaps uint64
+	// Subscriptions is how many are open.
+	Subscriptions int
+	// Cursor is the end of the notification log.
+	Cursor Cursor
+}
+
+// TypeStats are the counters of one message type.
+type TypeStats struct {
+	// Policy is the one in force.
+	Policy Policy
+	// Submitted counts accepted messages.
+	Submitted uint64
+	// Refused counts this type's refusals by reason.
+	Refused map[RefusalReason]uint64
+	// Queued, QueuedBytes, Running and Stuck are what is there now.
+	Queued      int
+	QueuedBytes int64
+	Running     int
+	Stuck       int
+	// Outcomes counts ended messages by terminal state.
+	Outcomes map[State]uint64
+	// HandlerDuration is how long handlers ran, QueueWait how long messages
+	// waited from acceptance to start.
+	HandlerDuration Histogram
+	QueueWait       Histogram
+}
+
+// Stats returns the counters.
+func (e *Engine) Stats() Stats {
+	s := Stats{
+		Types:         make(map[string]TypeStats),
+		Refused:       e.refused.byReason(),
+		Concurrency:   e.cfg.Concurrency,
+		Delivered:     e.router.delivered.Load(),
+		Gaps:          e.router.gaps.Load(),
+		Subscriptions: int(e.router.subscriptions.Load()),
+		Cursor:        e.log.cursor(),
+	}
+	s.Published = s.Cursor.Number
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for name, t := range *e.types.Load() {
+		s.Types[name] = t.stats()
+	}
+	s.Queued, s.QueuedBytes = e.queued, e.queuedBytes
+	s.Running, s.Stuck = e.running, e.stuck
+	s.Draining = e.draining
+	return s
+}
+
+// TypeStats returns one type's counters. Errors: ErrUnknownType.
+func (e *Engine) TypeStats(messageType string) (TypeStats, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.lookup(messageType)
+	if t == nil {
+		return TypeStats{}, fmt.Errorf("%w", &unknownTypeError{messageType})
+	}
+	return t.stats(), nil
+}
+
+func (t *messageType) stats() TypeStats {
+	return TypeStats{
+		Policy:          t.policy,
+		Submitted:       t.submitted,
+		Refused:         t.refused.byReason(),
+		Queued:          t.queued,
+		QueuedBytes:     t.queuedBytes,
+		Running:         t.running,
+		Stuck:           t.stuck,
+		Outcomes:        t.outcomes.byState(),
+		HandlerDuration: t.duration.snapshot(),
+		QueueWait:       t.wait.snapshot(),
+	}
+}
+
+// refusals counts refusals by reason. Any goroutine may add.
+type refusals struct {
+	unknownType, typeFull, serverFull, draining, tooLarge, invalid atomic.Uint64
+}
+
+func (c *refusals) add(reason RefusalReason) { c.of(reason).Add(1) }
+
+func (c *refusals) of(reason RefusalReason) *atomic.Uint64 {
+	switch reason {
+	case RefusedUnknownType:
+		return &c.unknownType
+	case RefusedTypeFull:
+		return &c.typeFull
+	case RefusedServerFull:
+		return &c.serverFull
+	case RefusedDraining:
+		return &c.draining
+	case RefusedTooLarge:
+		return &c.tooLarge
+	default:
+		return &c.invalid
+	}
+}
+
+func (c *refusals) byReason() map[RefusalReason]uint64 {
+	counts := make(map[RefusalReason]uint64)
+	for _, reason := range RefusalReasons() {
+		counts[reason] = c.of(reason).Load()
+	}
+	return counts
+}
+
+// outcomeCounts counts outcomes by terminal state. Guarded by Engine.mu.
+type outcomeCounts struct{ succeeded, failed, cancelled uint64 }
+
+func (c *outcomeCounts) add(s State) {
+	switch s {
+	case StateSucceeded:
+		c.succeeded++
+	case StateFailed:
+		c.failed++
+	default:
+		c.cancelled++
+	}
+}
+
+func (c *outcomeCounts) byState() map[State]uint64 {
+	return map[State]uint64{StateSucceeded: c.succeeded, StateFailed: c.failed, StateCancelled: c.cancelled}
+}

@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Submit accepts a message or refuses it, without waiting. Errors: ErrInvalid,
+// ErrTooLarge, ErrUnknownType, ErrQueueFull (a *QueueFullError), ErrDraining,
+// and ctx's own if it has ended.
+//
+// A message of an unknown type whose submission has a response notification is
+// also answered there, with "no handler for message type".
+func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return Receipt{}, err
+	}
+	t := e.lookup(s.MessageType)
+	if err := e.check(&s, t); err != nil {
+		return Receipt{}, err
+	}
+	now := time.Now()
+	r := newRecord(&s, t, now)
+	// Read before the message can run: its notification has a higher number.
+	cursor := e.log.cursor()
+
+	e.mu.Lock()
+	if err := e.admit(t, r.size, now); err != nil {
+		e.mu.Unlock()
+		return Receipt{}, err
+	}
+	e.table.add(r)
+	e.unfinished++
+	t.submitted++
+	t.queued++
+	t.queuedBytes += r.size
+	e.queued++
+	e.queuedBytes += r.size
+	t.queue.push(r)
+	e.ready.update(t)
+	e.unlock()
+	return Receipt{ID: r.message.ID, State: StateQueued, MessageType: t.name, Cursor: cursor}, nil
+}
+
+// check refuses what no free slot would help. t is nil for an unknown type.
+func (e *Engine) check(s *Submission, t *messageType) error {
+	if s.MessageType == "" || len(s.MessageType) > maxTypeBytes {
+		return e.refuse(nil, RefusedInvalid, validateType(s.MessageType))
+	}
+	if err := s.validate(); err != nil {
+		return e.refuse(t, RefusedInvalid, err)
+	}
+	if int64(len(s.MessageData)) > e.cfg.MaxMessageBytes {
+		return e.refuse(t, RefusedTooLarge, fmt.Errorf("%w: %d bytes of message data, at most %d are allowed",
+			ErrTooLarge, len(s.MessageData), e.cfg.MaxMessageBytes))
+	}
+	if t == nil {
+		return e.refuseUnknown(s)
+	}
+	return nil
+}
+
+// refuseUnknown answers a message nobody can handle, where it asked for an
+// answer too.
+func (e *Engine) refuseUnknown(s *Submission) error {
+	if err := validateText("message_type", s.MessageType); err != nil {
+		return e.refuse(nil, RefusedInvalid, err)
+	}
+	e.mu.Lock()
+	draining := e.draining
+	if s.ResponseNotification != "" && !draining {
+		e.log.append(&Notification{
+			Time:                 time.Now(),
+			MessageType:          s.MessageType,
+			ResponseNotification: s.ResponseNotification,
+			State:                StateFailed,
+			Error:                &Error{Code: CodeUnknownType, Message: unknownType(s.MessageType)},
+		})
+	}
+	e.unlock()
+	if draining {
+		return e.refuse(nil, RefusedDraining, ErrDraining)
+	}
+	return e.refuse(nil, RefusedUnknownType, &unknownTypeError{s.MessageType})
+}
+
+// admit refuses what does not fit now. The caller holds mu.
+func (e *Engine) admit(t *messageType, size int64, now time.Time) error {
+	switch {
+	case e.draining:
+		return e.refuse(t, RefusedDraining, ErrDraining)
+	case !t.open:
+		return e.refuse(nil, RefusedUnknownType, &unknownTypeError{t.name})
+	case t.policy.QueueLimit > 0 && t.queued >= t.policy.QueueLimit:
+		return e.refuseFull(t, ScopeType, int64(t.policy.QueueLimit), "messages", now)
+	case t.policy.QueueBytes > 0 && t.queuedBytes+size > t.policy.QueueBytes:
+		return e.refuseFull(t, ScopeType, t.policy.QueueBytes, "bytes", now)
+	case e.queued >= e.cfg.QueueLimit:
+		return e.refuseFull(t, ScopeServer, int64(e.cfg.QueueLimit), "messages", now)
+	case e.queuedBytes+size > e.cfg.QueueBytes:
+		return e.refuseFull(t, ScopeServer, e.cfg.QueueBytes, "bytes", now)
+	}
+	return nil
+}
+
+func (e *Engine) refuseFull(t *messageType, scope Scope, limit int64, unit string, now time.Time) error {
+	reason, wait := RefusedServerFull, e.rate.timeToDrain(e.queued/4+1, now)
+	if scope == ScopeType {
+		reason, wait = RefusedTypeFull, t.rate.timeToDrain(t.queued/4+1, now)
+	}
+	return e.refuse(t, reason, &QueueFullError{Scope: scope, MessageType: t.name, Limit: limit, Unit: unit, RetryAfter: wait})
+}
+
+// refuse counts a refusal and returns its error. t is nil where the type is not
+// registered.
+func (e *Engine) refuse(t *messageType, reason RefusalReason, err error) error {
+	e.refused.add(reason)
+	if t != nil {
+		t.refused.add(reason)
+	}
+	return err
+}
+
+func unknownType(messageType string) string {
+	return `no handler for message type "` + messageType + `"`
+}
+
+// unknownTypeError is ErrUnknownType with the type's name in its words.
+type unknownTypeError struct{ messageType string }
+
+func (e *unknownTypeError) Error() string        { return unknownType(e.messageType) }
+func (e *unknownTypeError) Is(target error) bool { return target == ErrUnknownType }

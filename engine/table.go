@@ -1,0 +1,105 @@
+package engine
+
+// table knows every message by id and in the order of acceptance: all that are
+// on their way, and a bounded history of those that ended. Guarded by Engine.mu.
+type table struct {
+	byID   map[ID]*record
+	newest *block
+	next   uint64 // the sequence number of the next record; the first is 1
+
+	history      recordList
+	historyCount int
+	historyBytes int64
+	limit        int
+	limitBytes   int64
+}
+
+// blockSize is how many consecutive records share a block. A message that stays
+// long pins its block only, however many come and go after it.
+const blockSize = 128
+
+// block holds consecutive records in order of acceptance; a slot is nil once its
+// record is forgotten.
+type block struct {
+	base         uint64
+	live         int
+	records      [blockSize]*record
+	older, newer *block
+}
+
+// place is where a record stands in the order of acceptance.
+type place struct {
+	sequence uint64
+	block    *block
+}
+
+func newTable(cfg Config) table {
+	return table{byID: make(map[ID]*record), next: 1, limit: cfg.HistoryLimit, limitBytes: cfg.HistoryBytes}
+}
+
+func (t *table) add(r *record) {
+	b := t.newest
+	if b == nil || t.next == b.base+blockSize {
+		b = &block{base: t.next, older: t.newest}
+		if t.newest != nil {
+			t.newest.newer = b
+			t.newest.dropIfDead()
+		}
+		t.newest = b
+	}
+	r.place = place{sequence: t.next, block: b}
+	b.records[t.next-b.base] = r
+	b.live++
+	t.next++
+	t.byID[r.message.ID] = r
+}
+
+// ended moves a record that reached its outcome to the history, and forgets the
+// oldest of those that no longer fit.
+func (t *table) ended(r *record) {
+	t.history.push(r)
+	t.historyCount++
+	t.historyBytes += r.size
+	for t.historyCount > t.limit || t.historyBytes > t.limitBytes {
+		t.forget(t.history.first)
+	}
+}
+
+func (t *table) forget(r *record) {
+	t.history.remove(r)
+	t.historyCount--
+	t.historyBytes -= r.size
+	delete(t.byID, r.message.ID)
+	b := r.place.block
+	b.records[r.place.sequence-b.base] = nil
+	b.live--
+	if b != t.newest {
+		b.dropIfDead()
+	}
+}
+
+// dropIfDead unlinks a block without records. The newest is never dropped.
+func (b *block) dropIfDead() {
+	if b.live > 0 || b.newer == nil {
+		return
+	}
+	b.newer.older = b.older
+	if b.older != nil {
+		b.older.newer = b.newer
+	}
+}
+
+// descend calls visit with the records accepted before sequence, newest first,
+// until visit returns false.
+func (t *table) descend(before uint64, visit func(*record) bool) {
+	for b := t.newest; b != nil; b = b.older {
+		if b.base >= before {
+			continue
+		}
+		for i := min(before-b.base, blockSize); i > 0; i-- {
+			if r := b.records[i-1]; r != nil && !visit(r) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxTypeBytes       = 128
+	maxNameBytes       = 255
+	maxMetadataEntries = 32
+	maxMetadataBytes   = 8 << 10
+	maxPriority        = 9
+)
+
+func tooLong(got, limit int) string {
+	return fmt.Sprintf("%d bytes are too long: at most %d are allowed", got, limit)
+}
+
+// validateType allows what stands unescaped in a path, a label and a file name.
+func validateType(t string) error {
+	if t == "" {
+		return &InvalidError{Field: "message_type", Reason: "is missing: name the handler that shall run"}
+	}
+	if len(t) > maxTypeBytes {
+		return &InvalidError{Field: "message_type", Reason: tooLong(len(t), maxTypeBytes)}
+	}
+	for _, c := range []byte(t) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-', c == ':':
+		default:
+			return &InvalidError{Field: "message_type", Reason: fmt.Sprintf("%q has a character that is not allowed: use letters, digits and . _ - :", t)}
+		}
+	}
+	if t == "." || t == ".." {
+		return &InvalidError{Field: "message_type", Reason: fmt.Sprintf("%q cannot stand in a path", t)}
+	}
+	return nil
+}
+
+func validateText(field, text string) error {
+	if len(text) > maxNameBytes {
+		return &InvalidError{Field: field, Reason: tooLong(len(text), maxNameBytes)}
+	}
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == 0x7f {
+			return validateUnicode(field, text)
+		}
+	}
+	return nil
+}
+
+func validateUnicode(field, text string) error {
+	if !utf8.ValidString(text) {
+		return &InvalidError{Field: field, Reason: "is not valid UTF-8"}
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			return &InvalidError{Field: field, Reason: fmt.Sprintf("has the control character %U: remove it", r)}
+		}
+	}
+	return nil
+}
+
+func (s *Submission) validate() error {
+	if err := validateText("response_notification", s.ResponseNotification); err != nil {
+		return err
+	}
+	if n := len(s.ResponseNotification); n > 0 && s.ResponseNotification[n-1] == '*' {
+		return &InvalidError{Field: "response_notification", Reason: "ends in '*', which would read as a pattern: choose another last character"}
+	}
+	if err := validateText("key", s.Key); err != nil {
+		return err
+	}
+	if err := validateText("content_type", s.ContentType); err != nil {
+		return err
+	}
+	if s.Priority < -maxPriority || s.Priority > maxPriority {
+		return &InvalidError{Field: "priority", Reason: fmt.Sprintf("%d is out of range: use -%d to %d", s.Priority, maxPriority, maxPriority)}
+	}
+	return s.validateMetadata()
+}
+
+func (s *Submission) validateMetadata() error {
+	if len(s.Metadata) > maxMetadataEntries {
+		return &InvalidError{Field: "metadata", Reason: fmt.Sprintf("%d entries are too many: at most %d are allowed", len(s.Metadata), maxMetadataEntries)}
+	}
+	size := 0
+	for name, value := range s.Metadata {
+		size += len(name) + len(value)
+		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return &InvalidError{Field: "metadata", Reason: "names must not be empty, and names and values must be valid UTF-8"}
+		}
+	}
+	if size > maxMetadataBytes {
+		return &InvalidError{Field: "metadata", Reason: tooLong(size, maxMetadataBytes)}
+	}
+	return nil
+}
+
+// cutText shortens text to at most limit bytes of valid UTF-8.
+func cutText(text string, limit int) string {
+	if len(text) > limit {
+		text = text[:limit]
+		for len(text) > 0 && !utf8.RuneStart(text[len(text)-1]) {
+			text = text[:len(text)-1]
+		}
+		text = text[:max(len(text)-1, 0)]
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
