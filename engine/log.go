@@ -22,9 +22,8 @@ type notificationLog struct {
 
 	mu sync.Mutex
 	// All below is guarded by mu.
-	ring  []Notification // entry n is at n % len(ring)
-	first uint64         // the oldest entry kept; last+1 if there is none
-	bytes int64
+	entries ring[Notification] // by number
+	bytes   int64
 }
 
 func newNotificationLog(cfg Config) *notificationLog {
@@ -35,8 +34,7 @@ func newNotificationLog(cfg Config) *notificationLog {
 		limit:    cfg.LogLimit,
 		maxBytes: cfg.LogBytes,
 		maxAge:   cfg.LogAge,
-		ring:     make([]Notification, min(cfg.LogLimit, 64)),
-		first:    1,
+		entries:  newRing[Notification](1),
 	}
 }
 
@@ -50,15 +48,12 @@ func (l *notificationLog) at(number uint64) Cursor {
 func (l *notificationLog) append(n *Notification) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	number := l.last.Load() + 1
 	l.bytes += notificationBytes(n)
 	l.prune(n.Time, 1)
-	if number-l.first == uint64(len(l.ring)) {
-		l.grow()
-	}
-	slot := &l.ring[number%uint64(len(l.ring))]
-	*slot = *n
-	slot.Number = number
+	number := l.entries.end
+	entry := l.entries.push()
+	*entry = *n
+	entry.Number = number
 	l.last.Store(number)
 }
 
@@ -73,25 +68,15 @@ func notificationBytes(n *Notification) int64 {
 
 // prune forgets the oldest entries that the bounds no longer allow once as many
 // more as said are there.
-func (l *notificationLog) prune(now time.Time, more uint64) {
-	end := l.last.Load() + 1
-	for l.first < end {
-		oldest := &l.ring[l.first%uint64(len(l.ring))]
-		if end-l.first+more <= uint64(l.limit) && l.bytes <= l.maxBytes && now.Sub(oldest.Time) <= l.maxAge {
+func (l *notificationLog) prune(now time.Time, more int) {
+	for l.entries.len() > 0 {
+		oldest := l.entries.at(l.entries.first)
+		if l.entries.len()+more <= l.limit && l.bytes <= l.maxBytes && now.Sub(oldest.Time) <= l.maxAge {
 			return
 		}
 		l.bytes -= notificationBytes(oldest)
-		*oldest = Notification{}
-		l.first++
+		l.entries.drop()
 	}
-}
-
-func (l *notificationLog) grow() {
-	ring := make([]Notification, min(2*len(l.ring), l.limit))
-	for n := l.first; n <= l.last.Load(); n++ {
-		ring[n%uint64(len(ring))] = l.ring[n%uint64(len(l.ring))]
-	}
-	l.ring = ring
 }
 
 // logScanStep bounds how many entries one read looks at under the lock.
@@ -104,16 +89,15 @@ func (l *notificationLog) scan(number uint64, match func(*Notification) bool, bu
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prune(time.Now(), 0)
-	number = max(number, l.first)
-	last := l.last.Load()
-	for steps := 0; number <= last && steps < logScanStep && len(buf) < cap(buf); steps++ {
-		entry := &l.ring[number%uint64(len(l.ring))]
+	number = max(number, l.entries.first)
+	for steps := 0; number < l.entries.end && steps < logScanStep && len(buf) < cap(buf); steps++ {
+		entry := l.entries.at(number)
 		if match == nil || match(entry) {
 			buf = append(buf, *entry)
 		}
 		number++
 	}
-	return buf, l.first, number, number > last
+	return buf, l.entries.first, number, number == l.entries.end
 }
 
 // pick appends the entries of the given numbers to buf. Numbers before first are
@@ -122,11 +106,11 @@ func (l *notificationLog) pick(numbers []uint64, buf []Notification) (out []Noti
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, number := range numbers {
-		if number >= l.first {
-			buf = append(buf, l.ring[number%uint64(len(l.ring))])
+		if number >= l.entries.first {
+			buf = append(buf, *l.entries.at(number))
 		}
 	}
-	return buf, l.first
+	return buf, l.entries.first
 }
 
 // start returns the position a subscription from c begins to read at, and whether
@@ -134,16 +118,16 @@ func (l *notificationLog) pick(numbers []uint64, buf []Notification) (out []Noti
 func (l *notificationLog) start(c Cursor) (next uint64, foreign bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last := l.last.Load()
+	last := l.entries.end - 1
 	switch {
 	case c.IsZero():
 		return last + 1, false, nil
 	case c.Log != 0 && c.Log != l.id:
-		return l.first, true, nil
+		return l.entries.first, true, nil
 	case c.Number > last:
 		return 0, false, &InvalidError{Field: "since", Reason: fmt.Sprintf("%d is ahead of the log, whose last number is %d", c.Number, last)}
 	case c.Log == 0 && c.Number == 0:
-		return l.first, false, nil
+		return l.entries.first, false, nil
 	}
 	return c.Number + 1, false, nil
 }

@@ -171,7 +171,7 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 	t.rate.add(now)
 	e.rate.add(now)
 	e.unfinished--
-	e.table.ended(r)
+	e.table.keep(r)
 	if r.message.ResponseNotification != "" {
 		e.log.append(&Notification{
 			Time:                 now,

@@ -27,7 +27,7 @@ type record struct {
 	result     Result
 	progress   atomic.Pointer[Progress] // any goroutine
 
-	list       *recordList // where it waits: ready, behind its key, or in the history
+	list       *recordList // where it waits: ready, or behind its key
 	prev, next *record     // links of list
 	lane       *lane       // nil without a key
 	place      place       // in the order of acceptance

@@ -7,11 +7,18 @@ type table struct {
 	newest *block
 	next   uint64 // the sequence number of the next record; the first is 1
 
-	history      recordList
-	historyCount int
+	history      ring[ended]
 	historyBytes int64
 	limit        int
 	limitBytes   int64
+}
+
+// ended is what forgetting a record takes, without looking at the record, which
+// has left the processor's cache by then.
+type ended struct {
+	id    ID
+	size  int64
+	place place
 }
 
 // blockSize is how many consecutive records share a block. A message that stays
@@ -54,28 +61,25 @@ func (t *table) add(r *record) {
 	t.byID[r.message.ID] = r
 }
 
-// ended moves a record that reached its outcome to the history, and forgets the
+// keep moves a record that reached its outcome to the history, and forgets the
 // oldest of those that no longer fit.
-func (t *table) ended(r *record) {
-	t.history.push(r)
-	t.historyCount++
+func (t *table) keep(r *record) {
+	*t.history.push() = ended{id: r.message.ID, size: r.size, place: r.place}
 	t.historyBytes += r.size
-	for t.historyCount > t.limit || t.historyBytes > t.limitBytes {
-		t.forget(t.history.first)
+	for t.history.len() > t.limit || t.historyBytes > t.limitBytes {
+		t.forgetOldest()
 	}
 }
 
-func (t *table) forget(r *record) {
-	t.history.remove(r)
-	t.historyCount--
-	t.historyBytes -= r.size
-	delete(t.byID, r.message.ID)
-	b := r.place.block
-	b.records[r.place.sequence-b.base] = nil
+func (t *table) forgetOldest() {
+	oldest := t.history.at(t.history.first)
+	t.historyBytes -= oldest.size
+	delete(t.byID, oldest.id)
+	b := oldest.place.block
+	b.records[oldest.place.sequence-b.base] = nil
 	b.live--
-	if b != t.newest {
-		b.dropIfDead()
-	}
+	b.dropIfDead()
+	t.history.drop()
 }
 
 // dropIfDead unlinks a block without records. The newest is never dropped.
