@@ -1,0 +1,59 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/activemessage/activemessage/internal/wire"
+)
+
+// exactBody is up to which size a body's announced length is believed before it
+// has arrived; memory for a larger one grows with what comes.
+const exactBody = 64 << 10
+
+// readBody reads a request's body into memory of its own. A body that says it is
+// too large is refused unread, one that turns out so is cut off, and one that
+// dawdles ends at the timeout.
+func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		setHeader(w, "Connection", "close")
+		return nil, tooLarge(limit)
+	}
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if r.ContentLength < 0 || r.ContentLength > 4<<10 {
+		// Small bodies mostly came with the headers, which have a timeout too.
+		control := http.NewResponseController(w)
+		if control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil {
+			defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+		}
+	}
+	var body []byte
+	var err error
+	if 0 < r.ContentLength && r.ContentLength <= exactBody {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	}
+	if err == nil {
+		return body, nil
+	}
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return nil, tooLarge(limit)
+	}
+	setHeader(w, "Connection", "close")
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, wire.NewProblem("request_timeout", fmt.Sprintf("the body did not arrive within %s", s.cfg.BodyTimeout))
+	}
+	return nil, wire.NewProblem("malformed_request", "the body ended before its announced length")
+}
+
+func tooLarge(limit int64) error {
+	return wire.NewProblem("message_too_large", fmt.Sprintf("the body has more than %d bytes: send less, or start the server with a larger --max-message-bytes", limit))
+}

@@ -1,0 +1,79 @@
+package api
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/internal/wire"
+)
+
+// listHandlers answers with the registered types, by name.
+func (s *server) listHandlers(w http.ResponseWriter, _ *http.Request) error {
+	types := s.engine.Stats().Types
+	body := []byte(`{"handlers":[`)
+	for i, name := range slices.Sorted(maps.Keys(types)) {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = appendHandler(body, name, types[name])
+	}
+	setHeader(w, "Cache-Control", "no-store")
+	return writeJSON(w, http.StatusOK, append(body, ']', '}', '\n'))
+}
+
+// getHandler answers with one registered type.
+func (s *server) getHandler(w http.ResponseWriter, r *http.Request) error {
+	name := pathValue(r, "message_type")
+	stats, err := s.engine.TypeStats(name)
+	if err != nil {
+		return err
+	}
+	setHeader(w, "Cache-Control", "no-store")
+	return writeJSON(w, http.StatusOK, append(appendHandler(nil, name, stats), '\n'))
+}
+
+func appendHandler(b []byte, name string, t engine.TypeStats) []byte {
+	b = wire.AppendString(append(b, `{"message_type":`...), name)
+	b = appendPolicy(append(b, `,"policy":`...), t.Policy)
+	for _, count := range []struct {
+		name  string
+		value uint64
+	}{
+		{"queued", uint64(t.Queued)},
+		{"queued_bytes", uint64(t.QueuedBytes)},
+		{"running", uint64(t.Running)},
+		{"stuck", uint64(t.Stuck)},
+		{"submitted", t.Submitted},
+	} {
+		b = strconv.AppendUint(append(b, `,"`+count.name+`":`...), count.value, 10)
+	}
+	b = append(b, `,"outcomes":{`...)
+	for i, state := range []engine.State{engine.StateSucceeded, engine.StateFailed, engine.StateCancelled} {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(append(wire.AppendString(b, string(state)), ':'), t.Outcomes[state], 10)
+	}
+	return append(b, '}', '}')
+}
+
+// appendPolicy writes a bound of 0 as it is: the server's bound applies.
+func appendPolicy(b []byte, p engine.Policy) []byte {
+	b = strconv.AppendInt(append(b, `{"concurrency":`...), int64(p.Concurrency), 10)
+	b = strconv.AppendInt(append(b, `,"queue_limit":`...), int64(p.QueueLimit), 10)
+	b = strconv.AppendInt(append(b, `,"queue_bytes":`...), p.QueueBytes, 10)
+	b = wire.AppendString(append(b, `,"timeout":`...), durationText(p.Timeout))
+	b = wire.AppendString(append(b, `,"grace":`...), durationText(p.Grace))
+	return append(b, '}')
+}
+
+func durationText(d time.Duration) string {
+	if d < 0 {
+		return "never"
+	}
+	return d.String()
+}

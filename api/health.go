@@ -1,0 +1,57 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/activemessage/activemessage/internal/wire"
+)
+
+// live says that the process serves, and nothing of what it depends on.
+func (s *server) live(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, "ok\n")
+}
+
+// ready says whether a balancer should send messages here.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
+	query, err := parseQuery(r.URL, "verbose")
+	if err != nil {
+		return err
+	}
+	if err := s.engine.Ready(); err != nil {
+		return wire.NewProblem("not_ready", "engine: "+err.Error())
+	}
+	if _, verbose := query["verbose"]; verbose {
+		return writeText(w, "engine: ok\nready\n")
+	}
+	return writeText(w, "ok\n")
+}
+
+func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	setHeader(w, "Content-Type", "application/yaml")
+	_, _ = w.Write(s.cfg.OpenAPI)
+	return nil
+}
+
+// index tells a visitor where to go on.
+func (s *server) index(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, `activemessage: POST a message, a handler runs it, subscribers are told.
+
+POST   /v1/messages                  submit a message: {"message_type": "echo", "message_data": 1, "response_notification": "request_1"}
+POST   /v1/handlers/{message_type}   submit any bytes
+GET    /v1/messages                  list messages
+GET    /v1/messages/{id}             see a message
+GET    /v1/messages/{id}/result      fetch its result
+DELETE /v1/messages/{id}             cancel it
+GET    /v1/handlers                  list message types
+GET    /v1/ws?subscribe=request_*    WebSocket of notifications
+GET    /openapi.yaml                 the contract
+GET    /livez /readyz /metrics       for operators
+`)
+}
+
+func writeText(w http.ResponseWriter, text string) error {
+	setHeader(w, "Content-Type", "text/plain; charset=utf-8")
+	setHeader(w, "Cache-Control", "no-store")
+	_, _ = w.Write([]byte(text))
+	return nil
+}

@@ -1,0 +1,179 @@
+package api
+
+import (
+	"cmp"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/internal/wire"
+)
+
+// Config sets what New needs beside the engine. Its zero value serves the REST
+// endpoints alone.
+type Config struct {
+	// OpenAPI is served at /openapi.yaml; nil means 404.
+	OpenAPI []byte
+	// Metrics is served at /metrics; nil means 404.
+	Metrics http.Handler
+	// WebSocket is served at /v1/ws; nil means 404.
+	WebSocket http.Handler
+	// AllowOrigins are origins ("https://app.example") whose pages may POST and
+	// DELETE. Without any, only same-origin pages may; what is not a browser
+	// always may.
+	AllowOrigins []string
+	// BodyTimeout is how long a request's body may take. Defaults to 30 s.
+	BodyTimeout time.Duration
+	// Logger receives requests at debug level and failures at error level.
+	// Defaults to discarding them.
+	Logger *slog.Logger
+}
+
+type server struct {
+	engine *engine.Engine
+	cfg    Config
+	// maxBody is what an envelope may have: the message data in base64, each
+	// character of the rest escaped.
+	maxBody int64
+	origins *http.CrossOriginProtection
+}
+
+// New returns the handler. It is a chi.Routes. The error names an AllowOrigins
+// entry that is no origin.
+func New(e *engine.Engine, cfg Config) (http.Handler, error) {
+	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, 30*time.Second)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	s := &server{
+		engine:  e,
+		cfg:     cfg,
+		maxBody: e.Config().MaxMessageBytes*4/3 + 64<<10,
+		origins: http.NewCrossOriginProtection(),
+	}
+	for _, origin := range cfg.AllowOrigins {
+		if err := s.allow(origin); err != nil {
+			return nil, err
+		}
+	}
+	r := chi.NewRouter()
+	r.NotFound(s.handle(notFound))
+	r.MethodNotAllowed(s.methodNotAllowed(r))
+	s.routes(r)
+	return r, nil
+}
+
+// allow lets pages of an origin send unsafe requests. Patterns are the
+// WebSocket's alone: the protection knows exact origins only.
+func (s *server) allow(origin string) error {
+	if strings.ContainsAny(origin, "*?[") {
+		return nil
+	}
+	if !strings.Contains(origin, "://") {
+		origin = "https://" + origin
+	}
+	return s.origins.AddTrustedOrigin(origin)
+}
+
+func (s *server) routes(r chi.Router) {
+	read := func(path string, h handler) {
+		r.Get(path, s.handle(h))
+		r.Head(path, s.handle(h))
+	}
+	read("/", s.index)
+	r.Post("/v1/messages", s.handle(s.submitMessage))
+	read("/v1/messages", s.listMessages)
+	read("/v1/messages/{id}", s.getMessage)
+	r.Delete("/v1/messages/{id}", s.handle(s.cancelMessage))
+	read("/v1/messages/{id}/result", s.getMessageResult)
+	read("/v1/handlers", s.listHandlers)
+	read("/v1/handlers/{message_type}", s.getHandler)
+	r.Post("/v1/handlers/{message_type}", s.handle(s.submitBytes))
+	read("/livez", s.live)
+	read("/readyz", s.ready)
+	if s.cfg.OpenAPI != nil {
+		read("/openapi.yaml", s.openAPI)
+	}
+	if s.cfg.Metrics != nil {
+		r.Method(http.MethodGet, "/metrics", s.cfg.Metrics)
+	}
+	if s.cfg.WebSocket != nil {
+		r.Method(http.MethodGet, "/v1/ws", s.cfg.WebSocket)
+	}
+}
+
+// handler answers a request, or returns the error to answer it with.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// handle makes an http.HandlerFunc of a handler: the one place where errors
+// become problems, panics become errors, and requests are logged.
+func (s *server) handle(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		debug := s.cfg.Logger.Enabled(r.Context(), slog.LevelDebug)
+		var began time.Time
+		if debug {
+			began = time.Now()
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				s.crashed(w, r, p)
+			}
+		}()
+		status := "ok"
+		if err := s.call(h, w, r); err != nil {
+			problem := wire.ProblemFor(err)
+			status = problem.Code
+			if problem.Status == http.StatusInternalServerError {
+				s.cfg.Logger.Error("request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
+			}
+			writeProblem(w, problem)
+		}
+		if debug {
+			s.cfg.Logger.Debug("request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+				slog.String("answer", status), slog.Duration("duration", time.Since(began)))
+		}
+	}
+}
+
+func (s *server) call(h handler, w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if err := s.origins.Check(r); err != nil {
+			return wire.NewProblem("cross_origin", "a page of another origin may not send this: start the server with --allow-origin for its origin")
+		}
+	}
+	return h(w, r)
+}
+
+func (s *server) crashed(w http.ResponseWriter, r *http.Request, p any) {
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	s.cfg.Logger.Error("request crashed", slog.String("path", r.URL.Path), slog.Any("panic", p))
+	writeProblem(w, wire.ProblemFor(errCrashed{}))
+}
+
+// errCrashed is what a panic is told as.
+type errCrashed struct{}
+
+func (errCrashed) Error() string { return "crashed" }
+
+func notFound(_ http.ResponseWriter, r *http.Request) error {
+	return wire.NewProblem("not_found", "there is nothing at "+r.URL.Path+": GET / lists what there is")
+}
+
+// methodNotAllowed answers with the methods that the path allows (RFC 9110,
+// section 15.5.6).
+func (s *server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
+	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+			if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
+				allowed = append(allowed, method)
+			}
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return wire.NewProblem("method_not_allowed", r.Method+" is not allowed here: use "+strings.Join(allowed, ", "))
+	})
+}

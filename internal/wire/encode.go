@@ -1,0 +1,198 @@
+package wire
+
+import (
+	"encoding/base64"
+	"mime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/activemessage/activemessage/engine"
+)
+
+// MaxInlineResult is the largest result, in bytes, that a notification carries in
+// itself; of a larger one it says where to fetch it.
+const MaxInlineResult = 16 << 10
+
+// AppendString appends s as a JSON string; what is not UTF-8 becomes U+FFFD.
+func AppendString(b []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			quoted, _ := jsontext.AppendQuote(b, s) // an error means U+FFFD
+			return quoted
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	return append(b, '"')
+}
+
+func appendID(b []byte, id engine.ID) []byte {
+	b, _ = id.AppendText(append(b, '"'))
+	return append(b, '"')
+}
+
+// AppendReceipt appends a receipt's members without braces around them.
+func AppendReceipt(b []byte, r engine.Receipt) []byte {
+	b = appendID(append(b, `"id":`...), r.ID)
+	b = AppendString(append(b, `,"state":`...), string(r.State))
+	b = AppendString(append(b, `,"message_type":`...), r.MessageType)
+	b, _ = r.Cursor.AppendText(append(b, `,"cursor":"`...))
+	return append(b, '"')
+}
+
+// AppendNotification appends a notification as a JSON object.
+func AppendNotification(b []byte, n *engine.Notification) []byte {
+	b = strconv.AppendUint(append(b, `{"number":`...), n.Number, 10)
+	b = appendTime(append(b, `,"time":`...), n.Time)
+	if !n.ID.IsZero() {
+		b = appendID(append(b, `,"id":`...), n.ID)
+	}
+	b = AppendString(append(b, `,"message_type":`...), n.MessageType)
+	b = AppendString(append(b, `,"response_notification":`...), n.ResponseNotification)
+	b = AppendString(append(b, `,"notification":`...), n.String())
+	b = strconv.AppendBool(append(b, `,"ok":`...), n.OK())
+	b = AppendString(append(b, `,"state":`...), string(n.State))
+	if n.Error != nil {
+		b = appendError(b, n.Error)
+	} else {
+		b = appendResult(b, n)
+	}
+	return append(b, '}')
+}
+
+func appendError(b []byte, e *engine.Error) []byte {
+	b = AppendString(append(b, `,"error":{"code":`...), e.Code)
+	b = AppendString(append(b, `,"message":`...), e.Message)
+	return append(b, '}')
+}
+
+// appendResult inlines a small result: as JSON if it is, else as base64.
+func appendResult(b []byte, n *engine.Notification) []byte {
+	r := n.Result
+	if r.ContentType != "" {
+		b = AppendString(append(b, `,"content_type":`...), r.ContentType)
+	}
+	switch {
+	case len(r.Data) == 0:
+		return b
+	case len(r.Data) > MaxInlineResult:
+		b = strconv.AppendInt(append(b, `,"result_bytes":`...), int64(len(r.Data)), 10)
+		return AppendString(append(b, `,"result_url":`...), resultURL(n.ID))
+	case isJSON(r.ContentType):
+		value := jsontext.Value(r.Data)
+		if value.IsValid() {
+			b = append(b, `,"result":`...)
+			return append(b, value...)
+		}
+	}
+	b = base64.StdEncoding.AppendEncode(append(b, `,"result_base64":"`...), r.Data)
+	return append(b, '"')
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
+
+func resultURL(id engine.ID) string { return "/v1/messages/" + id.String() + "/result" }
+
+// AppendProgress appends a progress report as a JSON object.
+func AppendProgress(b []byte, p *engine.ProgressReport) []byte {
+	b = appendID(append(b, `{"id":`...), p.ID)
+	b = AppendString(append(b, `,"message_type":`...), p.MessageType)
+	if p.ResponseNotification != "" {
+		b = AppendString(append(b, `,"response_notification":`...), p.ResponseNotification)
+	}
+	b = strconv.AppendInt(append(b, `,"attempt":`...), int64(p.Attempt), 10)
+	b = appendProgressMembers(append(b, ','), p.Progress)
+	return append(b, '}')
+}
+
+func appendProgressMembers(b []byte, p engine.Progress) []byte {
+	b = strconv.AppendFloat(append(b, `"fraction":`...), p.Fraction, 'g', -1, 64)
+	if p.Note != "" {
+		b = AppendString(append(b, `,"note":`...), p.Note)
+	}
+	return b
+}
+
+// AppendStatus appends a message's status as a JSON object.
+func AppendStatus(b []byte, s *engine.Status) []byte {
+	b = appendID(append(b, `{"id":`...), s.ID)
+	b = AppendString(append(b, `,"message_type":`...), s.MessageType)
+	b = AppendString(append(b, `,"state":`...), string(s.State))
+	for _, member := range []struct{ name, value string }{
+		{`,"content_type":`, s.ContentType},
+		{`,"response_notification":`, s.ResponseNotification},
+		{`,"key":`, s.Key},
+	} {
+		if member.value != "" {
+			b = AppendString(append(b, member.name...), member.value)
+		}
+	}
+	b = strconv.AppendInt(append(b, `,"priority":`...), int64(s.Priority), 10)
+	b = appendMetadata(b, s.Metadata)
+	b = strconv.AppendInt(append(b, `,"message_bytes":`...), int64(s.MessageBytes), 10)
+	b = strconv.AppendInt(append(b, `,"attempt":`...), int64(s.Attempt), 10)
+	if s.Progress != nil {
+		b = append(appendProgressMembers(append(b, `,"progress":{`...), *s.Progress), '}')
+	}
+	if s.CancelRequested {
+		b = append(b, `,"cancel_requested":true`...)
+	}
+	return append(appendEnding(appendTimes(b, s), s), '}')
+}
+
+func appendTimes(b []byte, s *engine.Status) []byte {
+	b = appendTime(append(b, `,"accepted_at":`...), s.AcceptedAt)
+	if !s.StartedAt.IsZero() {
+		b = appendTime(append(b, `,"started_at":`...), s.StartedAt)
+	}
+	if !s.FinishedAt.IsZero() {
+		b = appendTime(append(b, `,"finished_at":`...), s.FinishedAt)
+	}
+	return b
+}
+
+func appendEnding(b []byte, s *engine.Status) []byte {
+	if s.Error != nil {
+		b = appendError(b, s.Error)
+	}
+	if s.State != engine.StateSucceeded {
+		return b
+	}
+	b = strconv.AppendInt(append(b, `,"result_bytes":`...), int64(len(s.Result.Data)), 10)
+	if s.Result.ContentType != "" {
+		b = AppendString(append(b, `,"result_content_type":`...), s.Result.ContentType)
+	}
+	return AppendString(append(b, `,"result_url":`...), resultURL(s.ID))
+}
+
+func appendMetadata(b []byte, metadata map[string]string) []byte {
+	if len(metadata) == 0 {
+		return b
+	}
+	b = append(b, `,"metadata":{`...)
+	first := true
+	for name, value := range metadata {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = AppendString(b, name)
+		b = AppendString(append(b, ':'), value)
+	}
+	return append(b, '}')
+}

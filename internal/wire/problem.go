@@ -1,0 +1,168 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/activemessage/activemessage/engine"
+)
+
+// ProblemContentType is the media type of a Problem.
+const ProblemContentType = "application/problem+json"
+
+// Problem is an error as clients are told it: a problem document (RFC 9457) with
+// a stable code, and where the request is to blame, what to change.
+type Problem struct {
+	// Status is the HTTP status that goes with it.
+	Status int
+	// Code is for programs; the problem's type URI ends in it.
+	Code string
+	// Title is the same for every problem of the code, Detail is for this one.
+	Title, Detail string
+	// Errors point at what is wrong in the request.
+	Errors []FieldError
+	// RetryAfter says when to try again; 0 means that it would not help.
+	RetryAfter time.Duration
+}
+
+// FieldError is one thing wrong in a request.
+type FieldError struct {
+	// Pointer is a JSON Pointer (RFC 6901) into the body, or "?name" for a query
+	// parameter.
+	Pointer string
+	// Detail says what is wrong and what is allowed.
+	Detail string
+}
+
+// Error returns the code and the detail.
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
+
+// Type is the problem's stable type URI.
+func (p *Problem) Type() string {
+	return "urn:problem-type:activemessage:" + strings.ReplaceAll(p.Code, "_", "-")
+}
+
+// RetryAfterSeconds is RetryAfter for a header: whole seconds, at least 1.
+func (p *Problem) RetryAfterSeconds() int {
+	return max(int(math.Ceil(p.RetryAfter.Seconds())), 1)
+}
+
+// NewProblem makes a problem of a code of the table below.
+func NewProblem(code, detail string, fields ...FieldError) *Problem {
+	kind, known := problemKinds()[code]
+	if !known {
+		kind, code = problemKind{http.StatusInternalServerError, "Internal error"}, "internal_error"
+	}
+	return &Problem{Status: kind.status, Code: code, Title: kind.title, Detail: detail, Errors: fields}
+}
+
+type problemKind struct {
+	status int
+	title  string
+}
+
+// problemKinds is the one table of what clients are told.
+func problemKinds() map[string]problemKind {
+	return map[string]problemKind{
+		"malformed_json":         {http.StatusBadRequest, "Malformed JSON"},
+		"malformed_request":      {http.StatusBadRequest, "Malformed request"},
+		"cross_origin":           {http.StatusForbidden, "Cross-origin request refused"},
+		"not_found":              {http.StatusNotFound, "No such resource"},
+		"unknown_message_type":   {http.StatusNotFound, "Unknown message type"},
+		"message_not_found":      {http.StatusNotFound, "No such message"},
+		"method_not_allowed":     {http.StatusMethodNotAllowed, "Method not allowed"},
+		"request_timeout":        {http.StatusRequestTimeout, "The request took too long to arrive"},
+		"already_ended":          {http.StatusConflict, "The message has already ended"},
+		"result_not_ready":       {http.StatusConflict, "The message has not ended yet"},
+		"result_unavailable":     {http.StatusConflict, "The message has no result"},
+		"message_too_large":      {http.StatusRequestEntityTooLarge, "Message too large"},
+		"unsupported_media_type": {http.StatusUnsupportedMediaType, "Unsupported media type"},
+		"invalid_message":        {http.StatusUnprocessableEntity, "Invalid message"},
+		"upgrade_required":       {http.StatusUpgradeRequired, "This is a WebSocket endpoint"},
+		"queue_full":             {http.StatusTooManyRequests, "The message type's queue is full"},
+		"server_full":            {http.StatusServiceUnavailable, "The server is full"},
+		"draining":               {http.StatusServiceUnavailable, "The server is shutting down"},
+		"not_ready":              {http.StatusServiceUnavailable, "The server is not ready"},
+		"unknown_op":             {http.StatusBadRequest, "Unknown op"},
+		"internal_error":         {http.StatusInternalServerError, "Internal error"},
+	}
+}
+
+// retryWhenDraining is when a client of a server that shuts down tries the next.
+const retryWhenDraining = 2 * time.Second
+
+// ProblemFor translates an error: the engine's, or a *Problem, which is returned
+// as it is. What it does not know is an internal error without the error's text.
+func ProblemFor(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if full, ok := errors.AsType[*engine.QueueFullError](err); ok {
+		code := "server_full"
+		if full.Scope == engine.ScopeType {
+			code = "queue_full"
+		}
+		p := NewProblem(code, full.Error()+"; try again after the time in Retry-After")
+		p.RetryAfter = full.RetryAfter
+		return p
+	}
+	if invalidErr, ok := errors.AsType[*engine.InvalidError](err); ok {
+		return invalid("/"+invalidErr.Field, invalidErr.Reason)
+	}
+	switch {
+	case errors.Is(err, engine.ErrUnknownType):
+		return NewProblem("unknown_message_type", err.Error()+": GET /v1/handlers lists those there are")
+	case errors.Is(err, engine.ErrTooLarge):
+		return NewProblem("message_too_large", err.Error())
+	case errors.Is(err, engine.ErrNotFound):
+		return NewProblem("message_not_found", "no message has this id, or it ended too long ago to be kept")
+	case errors.Is(err, engine.ErrTerminal):
+		return NewProblem("already_ended", "the message has already ended: GET it to see how")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return NewProblem("request_timeout", "the request ended before it was answered")
+	case errors.Is(err, engine.ErrDraining):
+		p := NewProblem("draining", "the server is shutting down: send the message to another, or try again later")
+		p.RetryAfter = retryWhenDraining
+		return p
+	}
+	return NewProblem("internal_error", "the server failed to answer; its log says why")
+}
+
+func malformed(detail string) *Problem { return NewProblem("malformed_json", detail) }
+
+func invalid(pointer, reason string) *Problem {
+	return NewProblem("invalid_message", strings.TrimPrefix(pointer, "/")+": "+reason, FieldError{pointer, reason})
+}
+
+// AppendJSON appends the problem document.
+func (p *Problem) AppendJSON(b []byte) []byte {
+	return append(p.AppendMembers(append(b, '{')), '}')
+}
+
+// AppendMembers appends the document's members without the braces around them.
+func (p *Problem) AppendMembers(b []byte) []byte {
+	b = AppendString(append(b, `"type":`...), p.Type())
+	b = AppendString(append(b, `,"title":`...), p.Title)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(p.Status), 10)
+	b = AppendString(append(b, `,"detail":`...), p.Detail)
+	b = AppendString(append(b, `,"code":`...), p.Code)
+	for i, field := range p.Errors {
+		if i == 0 {
+			b = append(b, `,"errors":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = AppendString(append(b, `{"pointer":`...), field.Pointer)
+		b = AppendString(append(b, `,"detail":`...), field.Detail)
+		b = append(b, '}')
+	}
+	if len(p.Errors) > 0 {
+		b = append(b, ']')
+	}
+	return b
+}

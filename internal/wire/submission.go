@@ -1,0 +1,186 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/activemessage/activemessage/engine"
+)
+
+// MaxDepth is how deep a request's JSON may nest.
+const MaxDepth = 64
+
+// submission is the JSON envelope of a message.
+type submission struct {
+	MessageType          *string           `json:"message_type"`
+	MessageData          jsontext.Value    `json:"message_data"`
+	MessageDataBase64    *string           `json:"message_data_base64"`
+	ResponseNotification string            `json:"response_notification"`
+	ContentType          string            `json:"content_type"`
+	Key                  string            `json:"key"`
+	Priority             int               `json:"priority"`
+	Metadata             map[string]string `json:"metadata"`
+}
+
+// submissionMembers are the envelope's names, as told to who misspells one.
+const submissionMembers = "message_type, message_data, message_data_base64, response_notification, content_type, key, priority, metadata"
+
+// DecodeSubmission reads the JSON envelope of a message. Members it does not know
+// are refused, except with lenient, the WebSocket's rule. The submission does not
+// share memory with body. The error is a *Problem.
+func DecodeSubmission(body []byte, lenient bool) (engine.Submission, error) {
+	var envelope submission
+	if err := decode(body, &envelope, lenient); err != nil {
+		return engine.Submission{}, err
+	}
+	s := engine.Submission{
+		ResponseNotification: envelope.ResponseNotification,
+		ContentType:          envelope.ContentType,
+		Key:                  envelope.Key,
+		Priority:             envelope.Priority,
+		Metadata:             envelope.Metadata,
+	}
+	if envelope.MessageType == nil {
+		return s, invalid("/message_type", "is missing: name the handler that shall run")
+	}
+	s.MessageType = *envelope.MessageType
+	switch {
+	case envelope.MessageDataBase64 != nil && envelope.MessageData != nil:
+		return s, invalid("/message_data_base64", "cannot be given together with message_data: remove one of them")
+	case envelope.MessageDataBase64 != nil:
+		data, err := base64.StdEncoding.DecodeString(*envelope.MessageDataBase64)
+		if err != nil {
+			return s, invalid("/message_data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
+		}
+		s.MessageData = data
+		s.ContentType = orDefault(s.ContentType, "application/octet-stream")
+	case envelope.MessageData != nil:
+		s.MessageData = envelope.MessageData
+		s.ContentType = orDefault(s.ContentType, "application/json")
+	}
+	return s, nil
+}
+
+func orDefault(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+// decode reads one JSON object into a struct. The error is a *Problem.
+func decode(body []byte, into any, lenient bool) error {
+	if tooDeep(body) {
+		return malformed(fmt.Sprintf("the JSON nests deeper than %d levels", MaxDepth))
+	}
+	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 {
+		return malformed("the body is empty: send a JSON object")
+	} else if trimmed[0] != '{' {
+		return malformed("the JSON is not an object: send {…}")
+	}
+	err := json.Unmarshal(body, into, json.RejectUnknownMembers(!lenient))
+	if err == nil {
+		return nil
+	}
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
+		pointer := string(semantic.JSONPointer)
+		if errors.Is(err, json.ErrUnknownName) {
+			return invalid(pointer, "is not a member of a message: use "+suggest(semantic.JSONPointer.LastToken())+submissionMembers)
+		}
+		return invalid(pointer, fmt.Sprintf("has the wrong type: it is a JSON %s, which does not fit %s", kindName(semantic.JSONKind), typeName(semantic)))
+	}
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return malformed("the JSON ends too early")
+		}
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return malformed(fmt.Sprintf("the member %s appears twice: remove one", syntax.JSONPointer))
+		}
+		return malformed(fmt.Sprintf("not valid JSON at byte %d: %s", syntax.ByteOffset, strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")))
+	}
+	return malformed("not valid JSON")
+}
+
+// tooDeep reports whether the brackets of body nest deeper than MaxDepth; what is
+// not JSON is found out later.
+func tooDeep(body []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// suggest names the member that was probably meant, if it is near.
+func suggest(name string) string {
+	folded := strings.Map(fold, name)
+	for known := range strings.SplitSeq(submissionMembers, ", ") {
+		if strings.Map(fold, known) == folded {
+			return known + ". All members: "
+		}
+	}
+	return ""
+}
+
+func fold(r rune) rune {
+	if r == '_' || r == '-' || r == ' ' {
+		return -1
+	}
+	if 'A' <= r && r <= 'Z' {
+		return r - 'A' + 'a'
+	}
+	return r
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "boolean"
+	case '"':
+		return "string"
+	case '0':
+		return "number"
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	}
+	return "value"
+}
+
+func typeName(err *json.SemanticError) string {
+	if err.GoType == nil {
+		return "this member"
+	}
+	switch t := err.GoType.String(); t {
+	case "string", "*string":
+		return "a string"
+	case "int":
+		return "an integer"
+	case "map[string]string":
+		return "an object of strings"
+	default:
+		return "this member"
+	}
+}
