@@ -1,0 +1,414 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/activemessage/activemessage/engine"
+)
+
+// maxAnswers bounds the bytes of answers that wait for a client; while it is
+// reached, nothing more is read from that client.
+const maxAnswers = 64 << 10
+
+// connection is one WebSocket: a goroutine that reads, and a turn on a flusher's
+// list whenever there is something to write.
+type connection struct {
+	server  *Server
+	flusher *flusher
+	text    bool
+
+	ws     *websocket.Conn // set by start
+	socket *socket         // set by start
+
+	// listed: the connection is on its flusher's list, once.
+	listed atomic.Bool
+	// room is sent to when answers have been written; capacity 1, never closed.
+	room chan struct{}
+	// drained is closed when everything there will ever be was written.
+	drained chan struct{}
+	// gone is closed when the connection is over.
+	gone chan struct{}
+
+	mu sync.Mutex
+	// All below is guarded by mu, which also makes writing one turn at a time.
+	subscription *engine.Subscription // nil until the first subscribe
+	answers      []byte               // frames
+	announce     bool                 // the draining frame is to be written
+	slow         bool                 // writeSlowly runs
+	ended        bool                 // drained is closed
+	closed       bool
+}
+
+func newConnection(s *Server, protocol string) *connection {
+	return &connection{
+		server:  s,
+		flusher: s.flushers[int(s.next.Add(1))%len(s.flushers)],
+		text:    protocol == ProtocolText,
+		room:    make(chan struct{}, 1),
+		drained: make(chan struct{}),
+		gone:    make(chan struct{}),
+	}
+}
+
+// subscribeAll subscribes to what the query named.
+func (c *connection) subscribeAll(selectors []engine.Selector, since engine.Cursor) error {
+	for _, sel := range selectors {
+		if _, err := c.subscribe(sel, since); err != nil {
+			c.release()
+			return err
+		}
+	}
+	return nil
+}
+
+// subscribe adds a selector and returns the position.
+func (c *connection) subscribe(sel engine.Selector, since engine.Cursor) (engine.Cursor, error) {
+	c.mu.Lock()
+	sub := c.subscription
+	c.mu.Unlock()
+	if sub != nil {
+		err := sub.Add(sel, since)
+		return sub.Cursor(), err
+	}
+	sub, err := c.server.engine.Subscribe(sel, since)
+	if err != nil {
+		return engine.Cursor{}, err
+	}
+	cursor := sub.Cursor()
+	sub.OnReady(c.list)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		sub.Close()
+		return cursor, engine.ErrClosed
+	}
+	c.subscription = sub
+	return cursor, nil
+}
+
+// start makes the connection live. The caller then runs read.
+func (c *connection) start(conn *websocket.Conn, socket *socket) {
+	socket.blocked = c.writeInOwnTime
+	c.mu.Lock()
+	c.ws, c.socket = conn, socket
+	if !c.text {
+		c.answers = append(c.answers, c.welcome()...)
+	}
+	c.mu.Unlock()
+	c.list()
+}
+
+func (c *connection) welcome() []byte {
+	cursor := c.server.engine.Cursor()
+	if c.subscription != nil {
+		cursor = c.subscription.Cursor()
+	}
+	return appendFrame(nil, []byte(`{"op":"welcome","protocol":"`+ProtocolJSON+`","cursor":"`+cursor.String()+`"}`))
+}
+
+// list puts the connection on its flusher's list. It does not block and may be
+// called with any lock held.
+func (c *connection) list() {
+	if c.listed.CompareAndSwap(false, true) {
+		c.flusher.push(c)
+	}
+}
+
+// flush is the connection's turn: one batch of what there is, in one write that
+// does not block.
+func (c *connection) flush(b *batch) {
+	c.listed.Store(false)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.slow || c.closed || c.socket == nil {
+		return
+	}
+	out := c.gather(b)
+	if len(out) == 0 {
+		return
+	}
+	full, err := c.socket.send(out)
+	switch {
+	case err != nil:
+		c.cut()
+	case full:
+		c.startSlow()
+	default:
+		c.list() // there may be more
+	}
+}
+
+// gather collects what is to be written now: answers, then notifications. The
+// caller holds mu.
+func (c *connection) gather(b *batch) []byte {
+	b.out = b.out[:0]
+	if len(c.answers) > 0 {
+		b.out = append(b.out, c.answers...)
+		c.answers = nil
+		select {
+		case c.room <- struct{}{}:
+		default:
+		}
+	}
+	if c.announce {
+		c.announce = false
+		b.out = appendFrame(b.out, []byte(`{"op":"draining"}`))
+	}
+	if c.subscription == nil {
+		return b.out
+	}
+	d, err := c.subscription.Poll(b.notifications)
+	if err != nil {
+		c.end()
+		return b.out
+	}
+	if c.text {
+		c.gatherText(b, &d)
+	} else {
+		c.gatherJSON(b, &d)
+	}
+	clear(d.Notifications)
+	return b.out
+}
+
+func (c *connection) gatherText(b *batch, d *engine.Delivery) {
+	if d.Gap != nil {
+		b.out = appendGapText(b.out, *d.Gap)
+	}
+	for i := range d.Notifications {
+		b.out = append(b.out, c.server.encoded.asText(&d.Notifications[i])...)
+	}
+}
+
+func (c *connection) gatherJSON(b *batch, d *engine.Delivery) {
+	if d.Gap != nil {
+		b.out = appendGapJSON(b.out, *d.Gap, d.Cursor)
+	}
+	if n := len(d.Notifications); n > 0 {
+		first, last := d.Notifications[0].Number, d.Notifications[n-1].Number
+		consecutive := last-first == uint64(n-1)
+		if shared := &b.frame; !consecutive || shared.first != first || shared.last != last || shared.cursor != d.Cursor {
+			b.items = b.items[:0]
+			for i := range d.Notifications {
+				b.items = append(b.items, c.server.encoded.asJSON(&d.Notifications[i]))
+			}
+			shared.bytes = appendNotifications(shared.bytes[:0], d.Cursor, b.items)
+			shared.first, shared.last, shared.cursor = first, last, d.Cursor
+			if !consecutive {
+				shared.first = 0 // names no run
+			}
+			clear(b.items)
+		}
+		b.out = append(b.out, b.frame.bytes...)
+	}
+	if len(d.Progress) > 0 {
+		b.out = appendProgress(b.out, d.Progress)
+	}
+}
+
+// writeInOwnTime gives the connection a goroutine to write what its socket does
+// not take now, unless it has one.
+func (c *connection) writeInOwnTime() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.slow && !c.closed {
+		c.startSlow()
+	}
+}
+
+func (c *connection) startSlow() {
+	c.slow = true
+	c.server.goroutines.Go(c.writeSlowly)
+}
+
+// writeSlowly writes until the connection has caught up with its subscription,
+// then leaves it to the flusher again.
+func (c *connection) writeSlowly() {
+	b := newBatch()
+	for {
+		if err := c.socket.writeTail(); err != nil {
+			c.mu.Lock()
+			c.cut()
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Lock()
+		out := c.gather(&b)
+		if len(out) == 0 || c.closed {
+			c.slow = false
+			c.mu.Unlock()
+			c.list() // what came between is the flusher's
+			return
+		}
+		_, err := c.socket.send(out)
+		if err != nil {
+			c.cut()
+		}
+		c.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// cut ends the connection without a word: read then returns. The caller holds mu.
+func (c *connection) cut() {
+	c.slow = false
+	_ = c.socket.Close()
+}
+
+// end tells Shutdown that nothing will follow. The caller holds mu.
+func (c *connection) end() {
+	if !c.ended {
+		c.ended = true
+		close(c.drained)
+	}
+}
+
+// reply queues an answer, and waits while too many bytes of answers wait: a
+// client that does not read is not read from.
+func (c *connection) reply(payload []byte) {
+	c.mu.Lock()
+	c.answers = appendFrame(c.answers, payload)
+	waiting := len(c.answers)
+	c.mu.Unlock()
+	c.list()
+	for waiting > maxAnswers {
+		select {
+		case <-c.room:
+		case <-c.gone:
+			return
+		case <-c.server.stop:
+			return
+		}
+		c.mu.Lock()
+		waiting = len(c.answers)
+		c.mu.Unlock()
+	}
+}
+
+// announceDraining queues the draining frame.
+func (c *connection) announceDraining() {
+	c.mu.Lock()
+	c.announce = !c.text && !c.closed
+	c.mu.Unlock()
+	c.list()
+}
+
+// ping pings the peer, or cuts it if it has been silent for too long.
+func (c *connection) ping(now time.Time, interval time.Duration) {
+	c.mu.Lock()
+	socket := c.socket
+	c.mu.Unlock()
+	if socket == nil {
+		return
+	}
+	if now.Sub(time.Unix(0, socket.heard.Load())) > interval*5/2 {
+		c.mu.Lock()
+		c.cut()
+		c.mu.Unlock()
+		return
+	}
+	_, err := socket.Write([]byte{opPing, 0})
+	if err != nil {
+		_ = socket.Close()
+	}
+}
+
+// finish closes the connection at shutdown: after all was written, some time
+// within the spread.
+func (c *connection) finish(ctx context.Context, delay time.Duration) {
+	c.mu.Lock()
+	if c.subscription == nil {
+		c.end()
+	}
+	c.mu.Unlock()
+	c.list()
+	spread, stopSpread := context.WithTimeout(context.Background(), delay)
+	defer stopSpread()
+	for _, wait := range []<-chan struct{}{c.drained, spread.Done()} {
+		select {
+		case <-wait:
+		case <-c.gone:
+			return
+		case <-ctx.Done():
+			c.abort()
+			return
+		}
+	}
+	stop := context.AfterFunc(ctx, c.abort)
+	defer stop()
+	c.mu.Lock()
+	conn := c.ws
+	c.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close(websocket.StatusServiceRestart, "the server stops: connect again with your last cursor")
+	}
+}
+
+func (c *connection) abort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.socket != nil {
+		c.cut()
+	}
+}
+
+// release frees what the connection holds. It may be called more than once.
+func (c *connection) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	if c.subscription != nil {
+		c.subscription.Close()
+	}
+	c.answers = nil
+	close(c.gone)
+}
+
+// read is the connection's goroutine: it serves the client's frames until the
+// connection ends, then frees it.
+func (c *connection) read() {
+	defer c.release()
+	defer c.server.remove(c)
+	defer func() { _ = c.ws.CloseNow() }()
+	for {
+		kind, data, err := c.ws.Read(context.Background())
+		if err != nil {
+			c.logEnd(err)
+			return
+		}
+		if kind != websocket.MessageText {
+			_ = c.ws.Close(websocket.StatusUnsupportedData, "frames here are text")
+			return
+		}
+		if c.text {
+			_ = c.ws.Close(websocket.StatusUnsupportedData, "this protocol only receives: use "+ProtocolJSON+" to send")
+			return
+		}
+		if !c.serve(data) {
+			_ = c.ws.Close(websocket.StatusInvalidFramePayloadData, "a frame has to be a JSON object in UTF-8")
+			return
+		}
+	}
+}
+
+func (c *connection) logEnd(err error) {
+	if code := websocket.CloseStatus(err); code == websocket.StatusNormalClosure || code == websocket.StatusGoingAway {
+		err = nil
+	}
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	c.server.cfg.Logger.Debug("websocket closed", slog.Any("error", err))
+}

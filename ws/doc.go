@@ -1,0 +1,57 @@
+// Package ws pushes an engine's notifications over WebSocket (RFC 6455).
+//
+// # Usage
+//
+//	server, err := ws.New(e, ws.Config{})
+//	mux.Handle("GET /v1/ws", server)
+//
+// What a client subscribes to can ride in the query, so that a client needs no
+// code: ws://host/v1/ws?subscribe=request_*&since=5f0c91ab.17. Parameters:
+// subscribe (a prefix, prefix*, or *), message_id and message_type, each as often
+// as wanted, and since, a cursor.
+//
+// # Protocols
+//
+// activemessage.v1.json, the default: every frame is a JSON object with an "op".
+// Clients send subscribe, unsubscribe, submit and ping, with a ref that the answer
+// repeats; the server sends welcome, subscribed, unsubscribed, accepted,
+// notifications, progress, gap, error, draining and pong.
+//
+// activemessage.v1.text: every frame is one notification, exactly prefix:ok or
+// prefix:err(message); lost ones are told by gap:first-last, or gap where the log
+// was replaced. Clients send nothing.
+//
+// # Close codes
+//
+//	1000  the client closed
+//	1003  a binary frame, or any frame on the text protocol
+//	1007  a frame that is not a JSON object, or not UTF-8
+//	1009  a frame over Config.ReadLimit
+//	1012  the server stops: connect again, with the last cursor
+//
+// A peer that is silent for two and a half ping intervals, or that takes no byte
+// for Config.WriteTimeout, is cut without a code: it could not read one.
+//
+// # Concurrency
+//
+// Each connection has one goroutine, which reads. It has no writer and no buffer
+// until there is something to write: a few flushers share that work, one
+// non-blocking write at a time for whatever is ready by then. Only a connection
+// whose socket is full gets a goroutine of its own, until it has caught up.
+//
+// # What a slow subscriber does
+//
+// Nothing to anyone else, and it is not disconnected while it takes anything. It
+// reads the engine's log at its own pace; what the log no longer has is a gap.
+//
+// # Shutdown
+//
+// Drain tells clients to go elsewhere and refuses new connections. After the
+// engine has drained, Shutdown delivers what is left and closes with 1012, spread
+// at random, so that clients do not return as one wave.
+//
+// # Testing
+//
+// Connections that are no sockets, such as net.Pipe in a testing/synctest bubble,
+// are written by their own goroutine only.
+package ws

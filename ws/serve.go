@@ -1,0 +1,82 @@
+package ws
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/activemessage/activemessage/internal/wire"
+)
+
+// serve answers one frame of a client. It returns false for what is no JSON
+// object at all; every other fault is answered with an error frame.
+func (c *connection) serve(data []byte) bool {
+	request, err := wire.DecodeFrame(data)
+	if err != nil {
+		problem := wire.ProblemFor(err)
+		if problem.Code == "malformed_json" {
+			return false
+		}
+		c.replyError(request.Ref, problem)
+		return true
+	}
+	switch request.Op {
+	case "subscribe":
+		err = c.serveSubscribe(request)
+	case "unsubscribe":
+		c.serveUnsubscribe(request)
+	case "submit":
+		err = c.serveSubmit(request, data)
+	case "ping":
+		c.reply(append(answer("pong", request.Ref), '}'))
+	default:
+		err = wire.NewProblem("unknown_op", fmt.Sprintf("%.40q is not an op: use subscribe, unsubscribe, submit or ping", request.Op))
+	}
+	if err != nil {
+		c.replyError(request.Ref, wire.ProblemFor(err))
+	}
+	return true
+}
+
+func (c *connection) serveSubscribe(request wire.Frame) error {
+	cursor, err := c.subscribe(request.Selector, request.Since)
+	if err != nil {
+		return err
+	}
+	b := appendSelector(answer("subscribed", request.Ref), request.Selector)
+	b = wire.AppendString(append(b, `,"cursor":`...), cursor.String())
+	c.reply(append(b, '}'))
+	return nil
+}
+
+func (c *connection) serveUnsubscribe(request wire.Frame) {
+	c.mu.Lock()
+	sub := c.subscription
+	c.mu.Unlock()
+	if sub != nil {
+		sub.Remove(request.Selector)
+	}
+	c.reply(append(appendSelector(answer("unsubscribed", request.Ref), request.Selector), '}'))
+}
+
+func (c *connection) serveSubmit(request wire.Frame, data []byte) error {
+	submission, err := wire.DecodeSubmission(data, true)
+	if err != nil {
+		return err
+	}
+	receipt, err := c.server.engine.Submit(context.Background(), submission)
+	if err != nil {
+		return err
+	}
+	b := wire.AppendReceipt(append(answer("accepted", request.Ref), ','), receipt)
+	c.reply(append(b, '}'))
+	return nil
+}
+
+func (c *connection) replyError(ref string, problem *wire.Problem) {
+	b := problem.AppendMembers(append(answer("error", ref), ','))
+	if problem.RetryAfter > 0 {
+		b = strconv.AppendInt(append(b, `,"retry_after":`...), int64(problem.RetryAfterSeconds()), 10)
+	}
+	c.reply(append(b, '}'))
+}

@@ -1,0 +1,227 @@
+package ws
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/internal/wire"
+)
+
+// ServeHTTP upgrades a request and returns; the connection lives on. What cannot
+// be upgraded is answered with a problem document.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.upgrade(w, r); err != nil {
+		writeProblem(w, wire.ProblemFor(err))
+	}
+}
+
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
+	protocol, err := chooseProtocol(r)
+	if err != nil {
+		return err
+	}
+	selectors, since, err := parseQuery(r.URL)
+	if err != nil {
+		return err
+	}
+	c := newConnection(s, protocol)
+	if err := c.subscribeAll(selectors, since); err != nil {
+		return asRequestProblem(err)
+	}
+	if err := s.admit(c); err != nil {
+		c.release()
+		return err
+	}
+	hijack := &hijacker{ResponseWriter: w, timeout: s.cfg.WriteTimeout}
+	conn, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
+		Subprotocols:    []string{protocol},
+		OriginPatterns:  s.cfg.AllowOrigins,
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		s.remove(c)
+		c.release()
+		return hijack.refusal
+	}
+	conn.SetReadLimit(s.cfg.ReadLimit)
+	c.start(conn, hijack.socket)
+	s.goroutines.Go(c.read)
+	return nil
+}
+
+// chooseProtocol picks the first subprotocol the client offers that is spoken
+// here; a client that offers none gets JSON.
+func chooseProtocol(r *http.Request) (string, error) {
+	if !headerHas(r.Header, "Upgrade", "websocket") {
+		return "", wire.NewProblem("upgrade_required",
+			"this is a WebSocket: connect with new WebSocket(url) or websocat, such as ws://"+r.Host+"/v1/ws?subscribe=request_*")
+	}
+	offered := r.Header.Values("Sec-WebSocket-Protocol")
+	if len(offered) == 0 {
+		return ProtocolJSON, nil
+	}
+	for _, protocol := range []string{ProtocolJSON, ProtocolText} {
+		if headerHas(r.Header, "Sec-WebSocket-Protocol", protocol) {
+			return protocol, nil
+		}
+	}
+	return "", wire.NewProblem("malformed_request", fmt.Sprintf(
+		"none of the subprotocols %.100q is spoken here: use %s or %s", strings.Join(offered, ", "), ProtocolJSON, ProtocolText))
+}
+
+func headerHas(h http.Header, name, token string) bool {
+	for _, line := range h.Values(name) {
+		for value := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(value), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parseQuery reads what to subscribe to, and from where.
+func parseQuery(u *url.URL) (selectors []engine.Selector, since engine.Cursor, err error) {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, since, wire.NewProblem("malformed_request", "the query is not well-formed: escape it by percent-encoding")
+	}
+	for name, values := range query {
+		for _, value := range values {
+			switch name {
+			case "subscribe":
+				selectors = append(selectors, engine.Selector{ResponseNotification: value})
+			case "message_type":
+				selectors = append(selectors, engine.Selector{MessageType: value})
+			case "message_id":
+				id, err := engine.ParseID(value)
+				if err != nil {
+					return nil, since, badParameter(name, err)
+				}
+				selectors = append(selectors, engine.Selector{MessageID: id})
+			case "since":
+				if since, err = engine.ParseCursor(value); err != nil {
+					return nil, since, badParameter(name, err)
+				}
+			default:
+				return nil, since, badParameter(name, fmt.Errorf("is not a parameter here: use subscribe, message_id, message_type or since"))
+			}
+		}
+	}
+	return selectors, since, nil
+}
+
+func badParameter(name string, err error) error {
+	return wire.NewProblem("malformed_request", fmt.Sprintf("query parameter %.80q: %v", name, err),
+		wire.FieldError{Pointer: "?" + name, Detail: err.Error()})
+}
+
+// asRequestProblem makes an invalid selector a fault of the request's query.
+func asRequestProblem(err error) error {
+	p := wire.ProblemFor(err)
+	if p.Code == "invalid_message" {
+		return wire.NewProblem("malformed_request", p.Detail)
+	}
+	return p
+}
+
+// admit counts a connection in, or refuses it.
+func (s *Server) admit(c *connection) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return wire.ProblemFor(engine.ErrDraining)
+	case len(s.connections) >= s.cfg.MaxConnections:
+		p := wire.NewProblem("server_full", fmt.Sprintf("%d connections are open, more are not allowed: try again later", len(s.connections)))
+		p.RetryAfter = s.cfg.PingInterval
+		return p
+	}
+	s.connections[c] = struct{}{}
+	return nil
+}
+
+func (s *Server) remove(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, c)
+}
+
+func writeProblem(w http.ResponseWriter, p *wire.Problem) {
+	body := p.AppendJSON(nil)
+	h := w.Header()
+	h.Set("Content-Type", wire.ProblemContentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.RetryAfterSeconds()))
+	}
+	if p.Status == http.StatusUpgradeRequired {
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", "websocket")
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body)
+}
+
+// connectionBuffer is what is left of net/http's 4 KiB buffers on a connection:
+// frames from clients are small, and ours are not written through it.
+const connectionBuffer = 512
+
+// hijacker takes the connection out of net/http with our own wrapping, and turns
+// the library's refusals into problems.
+type hijacker struct {
+	http.ResponseWriter
+	socket  *socket
+	refusal *wire.Problem
+	timeout time.Duration
+}
+
+// WriteHeader lets the upgrade pass and keeps a refusal.
+func (h *hijacker) WriteHeader(status int) {
+	switch status {
+	case http.StatusSwitchingProtocols:
+		h.ResponseWriter.WriteHeader(status)
+	case http.StatusForbidden:
+		h.refusal = wire.NewProblem("cross_origin", "pages of this origin may not connect: start the server with --allow-origin for it")
+	case http.StatusUpgradeRequired:
+		h.refusal = wire.NewProblem("upgrade_required", "")
+	case http.StatusBadRequest:
+		h.refusal = wire.NewProblem("malformed_request", "")
+	default:
+		h.refusal = wire.NewProblem("internal_error", "the connection cannot be upgraded")
+	}
+}
+
+// Write takes the words of a refusal.
+func (h *hijacker) Write(text []byte) (int, error) {
+	if h.refusal != nil && h.refusal.Detail == "" {
+		h.refusal.Detail = strings.TrimSpace(string(text))
+	}
+	return len(text), nil
+}
+
+// Hijack hands out the connection in its wrapping.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := rw.Writer.Flush(); err != nil {
+		_ = conn.Close()
+		return nil, nil, err
+	}
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	h.socket = newSocket(conn, early, h.timeout)
+	return h.socket, bufio.NewReadWriter(
+		bufio.NewReaderSize(h.socket, connectionBuffer),
+		bufio.NewWriterSize(h.socket, connectionBuffer)), nil
+}
