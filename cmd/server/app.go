@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/activemessage/activemessage"
+	"github.com/activemessage/activemessage/api"
+	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/handlers"
+	"github.com/activemessage/activemessage/internal/metrics"
+	"github.com/activemessage/activemessage/ws"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	// closeTimeout is for the goodbyes after the drain.
+	closeTimeout = 10 * time.Second
+)
+
+// App is the whole server: what New builds, Start opens to the world and Stop
+// takes down in the reverse order.
+type App struct {
+	cfg      Config
+	logger   *slog.Logger
+	engine   *engine.Engine
+	sockets  *ws.Server
+	http     *http.Server
+	listener net.Listener
+	failed   chan error // Serve's error; capacity 1, never closed
+}
+
+// New wires the parts. Nothing listens yet.
+func New(cfg Config, logger *slog.Logger) (*App, error) {
+	e, err := engine.New(engine.Config{
+		Concurrency:     cfg.Concurrency,
+		QueueLimit:      cfg.QueueLimit,
+		MaxMessageBytes: cfg.MaxMessageBytes,
+		Logger:          logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	sockets := ws.New(e, ws.Config{AllowOrigins: cfg.AllowOrigin, Logger: logger})
+	a := &App{cfg: cfg, logger: logger, engine: e, sockets: sockets, failed: make(chan error, 1)}
+	if err := a.wire(); err != nil {
+		return nil, errors.Join(err, a.Stop(context.Background()))
+	}
+	return a, nil
+}
+
+func (a *App) wire() error {
+	if err := handlers.RegisterExamples(a.engine); err != nil {
+		return err
+	}
+	rest, err := api.New(a.engine, api.Config{
+		OpenAPI: activemessage.OpenAPI(),
+		Metrics: metrics.Handler(metrics.Source{
+			Engine:      a.engine.Stats,
+			Connections: func() int { return a.sockets.Stats().Connections },
+			Version:     version,
+		}),
+		WebSocket:    a.sockets,
+		AllowOrigins: a.cfg.AllowOrigin,
+		Logger:       a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	a.http = &http.Server{
+		Handler:           rest,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// Start listens and serves in a goroutine that Stop ends.
+func (a *App) Start() error {
+	listener, err := net.Listen("tcp", a.cfg.Listen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--listen: %w", err), a.Stop(context.Background()))
+	}
+	a.listener = listener
+	go func() {
+		if err := a.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- err
+		}
+	}()
+	a.logger.Info("listening", "addr", a.Addr(), "url", localURL(a.Addr(), "/"), "version", version)
+	return nil
+}
+
+// Addr is the address that is listened on.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// Failed receives why serving ended without Stop.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop takes no more work, finishes what was accepted within the drain timeout,
+// lets subscribers have every outcome, and closes. The error is
+// context.DeadlineExceeded if work had to be cancelled.
+func (a *App) Stop(ctx context.Context) error {
+	drain, cancel := context.WithTimeout(ctx, a.cfg.DrainTimeout)
+	defer cancel()
+	a.sockets.Drain()
+	err := a.engine.Drain(drain)
+	a.logger.Info("drained", "error", err)
+
+	goodbye, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if closeErr := a.sockets.Shutdown(goodbye); closeErr != nil {
+		a.logger.Warn("some subscribers were cut", "error", closeErr)
+	}
+	if a.http == nil {
+		return err
+	}
+	if closeErr := a.http.Shutdown(goodbye); closeErr != nil {
+		_ = a.http.Close()
+	}
+	return err
+}

@@ -1,0 +1,32 @@
+// Package activemessage is the front page of the module, and holds the contract
+// of its HTTP interface.
+//
+// A message has a type, data, and a response notification. The handler that is
+// registered for the type runs it on a bounded pool, and how that ended goes to
+// everyone who subscribed: "request_1:ok", or "request_1:err" and a text.
+//
+// # What to import
+//
+// Package engine runs messages and needs the standard library only. Packages api
+// (REST) and ws (WebSocket) are http.Handlers over an engine, to be mounted in any
+// server. Command cmd/server is all of it in one program, with the examples of
+// package handlers:
+//
+//	go run github.com/activemessage/activemessage/cmd/server
+//
+// # The contract
+//
+// openapi.yaml is written by hand. Tests of this package hold every endpoint
+// against it, and the import arrows between packages against their rules.
+package activemessage
+
+import (
+	_ "embed"
+	"slices"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte // never written to
+
+// OpenAPI returns a copy of the OpenAPI 3.1 document, in YAML, for api.Config.
+func OpenAPI() []byte { return slices.Clone(openAPI) }

@@ -1,0 +1,133 @@
+// Package metrics shows an engine's counters to Prometheus. It reads them when it
+// is scraped, so that a message costs nothing for being counted twice.
+package metrics
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/activemessage/activemessage/engine"
+)
+
+// Source is what is shown.
+type Source struct {
+	// Engine returns the engine's counters.
+	Engine func() engine.Stats
+	// Connections returns how many WebSockets are open.
+	Connections func() int
+	// Version is the server's.
+	Version string
+}
+
+// Handler returns the scrape endpoint, over a registry of its own, with the Go
+// runtime's and the process's metrics.
+func Handler(s Source) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		newCollector(s),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// collector makes metrics of a snapshot.
+type collector struct {
+	source Source
+	descs  map[string]*prometheus.Desc
+}
+
+func newCollector(s Source) *collector {
+	c := &collector{source: s, descs: make(map[string]*prometheus.Desc)}
+	for _, d := range []struct {
+		name, help string
+		labels     []string
+	}{
+		{nameBuildInfo, "1, labelled by the server's version.", []string{"version"}},
+		{nameMessagesSubmitted, "Messages accepted.", []string{"message_type"}},
+		{nameMessagesRefused, "Messages refused, by reason.", []string{"reason"}},
+		{nameTypeRefused, "Messages of registered types refused, by type and reason.", []string{"message_type", "reason"}},
+		{nameMessagesQueued, "Messages waiting.", []string{"message_type"}},
+		{nameMessagesQueuedBytes, "Bytes held by waiting messages.", []string{"message_type"}},
+		{nameHandlersRunning, "Handlers running, stuck ones included.", []string{"message_type"}},
+		{nameHandlersStuck, "Handlers running on after their message ended without them.", []string{"message_type"}},
+		{nameConcurrency, "The bound of running handlers.", nil},
+		{nameDraining, "1 while the server drains.", nil},
+		{nameOutcomes, "Messages ended, by terminal state.", []string{"message_type", "state"}},
+		{nameHandlerDuration, "How long handlers ran.", []string{"message_type"}},
+		{nameQueueWait, "How long messages waited from acceptance to start.", []string{"message_type"}},
+		{nameNotificationsPublished, "Notifications published.", nil},
+		{nameNotificationsDelivered, "Notifications read by subscriptions.", nil},
+		{nameNotificationGaps, "Times a subscription was told that it missed notifications.", nil},
+		{nameSubscriptions, "Open subscriptions.", nil},
+		{nameConnections, "Open WebSockets.", nil},
+	} {
+		c.descs[d.name] = prometheus.NewDesc(d.name, d.help, d.labels, nil)
+	}
+	return c
+}
+
+// Describe sends the descriptions.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		out <- d
+	}
+}
+
+// Collect sends one snapshot.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := c.source.Engine()
+	counter := func(name string, value uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(c.descs[name], prometheus.CounterValue, float64(value), labels...)
+	}
+	gauge := func(name string, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, value, labels...)
+	}
+	gauge(nameBuildInfo, 1, c.source.Version)
+	for reason, n := range s.Refused {
+		counter(nameMessagesRefused, n, string(reason))
+	}
+	gauge(nameConcurrency, float64(s.Concurrency))
+	gauge(nameDraining, boolean(s.Draining))
+	counter(nameNotificationsPublished, s.Published)
+	counter(nameNotificationsDelivered, s.Delivered)
+	counter(nameNotificationGaps, s.Gaps)
+	gauge(nameSubscriptions, float64(s.Subscriptions))
+	gauge(nameConnections, float64(c.source.Connections()))
+	for name, t := range s.Types {
+		counter(nameMessagesSubmitted, t.Submitted, name)
+		for reason, n := range t.Refused {
+			counter(nameTypeRefused, n, name, string(reason))
+		}
+		gauge(nameMessagesQueued, float64(t.Queued), name)
+		gauge(nameMessagesQueuedBytes, float64(t.QueuedBytes), name)
+		gauge(nameHandlersRunning, float64(t.Running), name)
+		gauge(nameHandlersStuck, float64(t.Stuck), name)
+		for state, n := range t.Outcomes {
+			counter(nameOutcomes, n, name, string(state))
+		}
+		out <- c.histogram(nameHandlerDuration, t.HandlerDuration, name)
+		out <- c.histogram(nameQueueWait, t.QueueWait, name)
+	}
+}
+
+// histogram turns counts per bucket into Prometheus' cumulative ones.
+func (c *collector) histogram(name string, h engine.Histogram, labels ...string) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(h.Bounds))
+	var sum uint64
+	for i, bound := range h.Bounds {
+		sum += h.Counts[i]
+		buckets[bound.Seconds()] = sum
+	}
+	return prometheus.MustNewConstHistogram(c.descs[name], h.Count, h.Sum.Seconds(), buckets, labels...)
+}
+
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

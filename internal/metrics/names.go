@@ -1,0 +1,26 @@
+package metrics
+
+// Every metric of the server, in one place. Units stand in the names. The label
+// message_type only ever has registered types.
+const (
+	namespace = "activemessage_"
+
+	nameBuildInfo              = namespace + "build_info"
+	nameMessagesSubmitted      = namespace + "messages_submitted_total"
+	nameMessagesRefused        = namespace + "messages_refused_total"
+	nameTypeRefused            = namespace + "message_type_refused_total"
+	nameMessagesQueued         = namespace + "messages_queued"
+	nameMessagesQueuedBytes    = namespace + "messages_queued_bytes"
+	nameHandlersRunning        = namespace + "handlers_running"
+	nameHandlersStuck          = namespace + "handlers_stuck"
+	nameConcurrency            = namespace + "concurrency"
+	nameDraining               = namespace + "draining"
+	nameOutcomes               = namespace + "outcomes_total"
+	nameHandlerDuration        = namespace + "handler_duration_seconds"
+	nameQueueWait              = namespace + "queue_wait_seconds"
+	nameNotificationsPublished = namespace + "notifications_published_total"
+	nameNotificationsDelivered = namespace + "notifications_delivered_total"
+	nameNotificationGaps       = namespace + "notification_gaps_total"
+	nameSubscriptions          = namespace + "subscriptions"
+	nameConnections            = namespace + "websocket_connections"
+)
