@@ -118,6 +118,7 @@ func (l *notificationLog) pick(numbers []uint64, buf []Notification) (out []Noti
 func (l *notificationLog) start(c Cursor) (next uint64, foreign bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.prune(time.Now(), 0)
 	last := l.entries.end - 1
 	switch {
 	case c.IsZero():

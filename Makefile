@@ -1,0 +1,51 @@
+# Everything a developer types. `make` lists it.
+
+GO            ?= go
+GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest
+GOVULNCHECK   ?= golang.org/x/vuln/cmd/govulncheck@latest
+REDOCLY       ?= @redocly/cli@2
+VERSION       ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
+FUZZTIME      ?= 30s
+
+.PHONY: help run build test check lint vuln contract fuzz bench docker
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: ## serve on 127.0.0.1:8080
+	$(GO) run ./cmd/server
+
+build: ## the static binary, bin/server
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/server ./cmd/server
+
+test: ## format, vet, and all tests under the race detector
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null; then \
+		echo "$(GO) test -race ./..."; $(GO) test -race -timeout 10m ./...; \
+	else \
+		echo "no C compiler: the race detector is left out"; $(GO) test -timeout 10m ./...; \
+	fi
+
+check: test lint vuln contract ## test, and everything that needs tools from the network
+	$(GO) mod tidy -diff
+
+lint: ## golangci-lint
+	$(GO) run $(GOLANGCI_LINT) run
+
+vuln: ## govulncheck; needs the vulnerability database
+	$(GO) run $(GOVULNCHECK) ./...
+
+contract: ## lint openapi.yaml
+	npx --yes $(REDOCLY) lint openapi.yaml
+
+fuzz: ## every fuzz target for FUZZTIME
+	$(GO) test -run '^$$' -fuzz FuzzDecodeSubmission -fuzztime $(FUZZTIME) ./internal/wire
+	$(GO) test -run '^$$' -fuzz FuzzDecodeFrame -fuzztime $(FUZZTIME) ./internal/wire
+	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./engine
+
+bench: ## all benchmarks, each against its floor
+	$(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws
+
+docker: ## the image
+	docker build --build-arg VERSION=$(VERSION) -t activemessage .
