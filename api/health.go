@@ -2,9 +2,13 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/activemessage/activemessage/internal/wire"
 )
+
+// retryNotReady is when to ask again.
+const retryNotReady = 2 * time.Second
 
 // live says that the process serves, and nothing of what it depends on.
 func (s *server) live(w http.ResponseWriter, _ *http.Request) error {
@@ -18,7 +22,9 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.engine.Ready(); err != nil {
-		return wire.NewProblem("not_ready", "engine: "+err.Error())
+		problem := wire.NewProblem("not_ready", "engine: "+err.Error())
+		problem.RetryAfter = retryNotReady
+		return problem
 	}
 	if _, verbose := query["verbose"]; verbose {
 		return writeText(w, "engine: ok\nready\n")

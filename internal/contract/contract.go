@@ -1,0 +1,176 @@
+// Package contract holds HTTP traffic against an OpenAPI document, for tests: it
+// reports every request and response that the document does not describe, and
+// which of the responses it describes were never seen.
+package contract
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/pb33f/libopenapi-validator/config"
+	liberrors "github.com/pb33f/libopenapi-validator/errors"
+)
+
+// Operation is one method of one path of the document.
+type Operation struct {
+	// Method is upper case, Path has its parameters in braces.
+	Method, Path string
+	// Statuses are the documented ones, without default.
+	Statuses []int
+}
+
+// String returns the method and the path.
+func (o Operation) String() string { return o.Method + " " + o.Path }
+
+// Checker checks traffic. Its methods may be called from any goroutine.
+type Checker struct {
+	validator  validator.Validator
+	operations []Operation
+
+	mu   sync.Mutex      // guards seen
+	seen map[string]bool // "GET /path 200"
+}
+
+// New reads a document. The error names what in it is no OpenAPI.
+func New(document []byte) (*Checker, error) {
+	doc, err := libopenapi.NewDocument(document)
+	if err != nil {
+		return nil, fmt.Errorf("read the document: %w", err)
+	}
+	model, err := doc.BuildV3Model()
+	if err != nil {
+		return nil, fmt.Errorf("build the model: %w", err)
+	}
+	v, errs := validator.NewValidator(doc,
+		config.WithFormatAssertions(),
+		config.WithContentAssertions(),
+		config.WithRejectUndeclaredRequestBody())
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if ok, faults := v.ValidateDocument(); !ok {
+		return nil, fmt.Errorf("the document is no OpenAPI: %w", join(faults))
+	}
+	c := &Checker{validator: v, seen: make(map[string]bool)}
+	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+		for method, operation := range item.GetOperations().FromOldest() {
+			o := Operation{Method: strings.ToUpper(method), Path: path}
+			for code := range operation.Responses.Codes.FromOldest() {
+				if status, err := strconv.Atoi(code); err == nil {
+					o.Statuses = append(o.Statuses, status)
+				}
+			}
+			c.operations = append(c.operations, o)
+		}
+	}
+	return c, nil
+}
+
+// Operations returns what the document has, in its order.
+func (c *Checker) Operations() []Operation { return slices.Clone(c.operations) }
+
+// CheckRequest returns how a request breaks the document, or nil. It does not
+// read the request's body but the one given.
+func (c *Checker) CheckRequest(r *http.Request, body []byte) error {
+	r = r.Clone(r.Context())
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	if ok, faults := c.validator.ValidateHttpRequestSync(r); !ok {
+		return join(faults)
+	}
+	return nil
+}
+
+// CheckResponse returns how a response breaks the document, or nil, and notes that
+// it was seen. A status that only default stands for is a fault too.
+func (c *Checker) CheckResponse(r *http.Request, response *http.Response, body []byte) error {
+	operation, ok := c.find(r)
+	if !ok {
+		return fmt.Errorf("%s %s is not documented", r.Method, r.URL.Path)
+	}
+	if !slices.Contains(operation.Statuses, response.StatusCode) {
+		return fmt.Errorf("%s: status %d is not documented", operation, response.StatusCode)
+	}
+	if err := c.check(r, response, body); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[fmt.Sprint(operation, " ", response.StatusCode)] = true
+	return nil
+}
+
+// CheckProblem checks an error that belongs to no operation (404 for a path, 405
+// for a method) against what default says.
+func (c *Checker) CheckProblem(response *http.Response, body []byte) error {
+	r, err := http.NewRequest(http.MethodGet, "/", nil)
+	if err != nil {
+		return fmt.Errorf("make a request: %w", err)
+	}
+	return c.check(r, response, body)
+}
+
+func (c *Checker) check(r *http.Request, response *http.Response, body []byte) error {
+	replayed := *response
+	replayed.Body = io.NopCloser(bytes.NewReader(body))
+	if ok, faults := c.validator.ValidateHttpResponse(r, &replayed); !ok {
+		return join(faults)
+	}
+	return nil
+}
+
+// Unseen returns the documented responses that no CheckResponse has passed.
+func (c *Checker) Unseen() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var unseen []string
+	for _, operation := range c.operations {
+		for _, status := range operation.Statuses {
+			if pair := fmt.Sprint(operation, " ", status); !c.seen[pair] {
+				unseen = append(unseen, pair)
+			}
+		}
+	}
+	return unseen
+}
+
+// find prefers a path without parameters, as routers do.
+func (c *Checker) find(r *http.Request) (Operation, bool) {
+	var found Operation
+	for _, operation := range c.operations {
+		if operation.Method != r.Method || !matches(operation.Path, r.URL.Path) {
+			continue
+		}
+		if found.Path == "" || !strings.Contains(operation.Path, "{") {
+			found = operation
+		}
+	}
+	return found, found.Path != ""
+}
+
+func matches(template, path string) bool {
+	want, got := strings.Split(template, "/"), strings.Split(path, "/")
+	return slices.EqualFunc(want, got, func(w, g string) bool {
+		return w == g || strings.HasPrefix(w, "{") && g != ""
+	})
+}
+
+func join(faults []*liberrors.ValidationError) error {
+	all := make([]error, 0, len(faults))
+	for _, fault := range faults {
+		text := fault.Message + ": " + fault.Reason
+		for _, violation := range fault.SchemaValidationErrors {
+			text += fmt.Sprintf(" [%s: %s]", violation.FieldPath, violation.Reason)
+		}
+		all = append(all, errors.New(text))
+	}
+	return errors.Join(all...)
+}
