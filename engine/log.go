@@ -82,6 +82,10 @@ func (l *notificationLog) prune(now time.Time, more int) {
 // logScanStep bounds how many entries one read looks at under the lock.
 const logScanStep = 1024
 
+// deliveryBytes is about how many bytes one read returns, so that what a reader
+// holds is bounded whatever handlers return.
+const deliveryBytes = 64 << 10
+
 // scan appends to buf, up to its capacity, the entries from number on that match
 // (all if match is nil). It returns the number to go on from, and whether that
 // is the end of the log. Entries before first are gone: the scan starts there.
@@ -90,27 +94,33 @@ func (l *notificationLog) scan(number uint64, match func(*Notification) bool, bu
 	defer l.mu.Unlock()
 	l.prune(time.Now(), 0)
 	number = max(number, l.entries.first)
-	for steps := 0; number < l.entries.end && steps < logScanStep && len(buf) < cap(buf); steps++ {
+	room := int64(deliveryBytes)
+	for steps := 0; number < l.entries.end && steps < logScanStep && len(buf) < cap(buf) && room > 0; steps++ {
 		entry := l.entries.at(number)
 		if match == nil || match(entry) {
 			buf = append(buf, *entry)
+			room -= notificationBytes(entry)
 		}
 		number++
 	}
 	return buf, l.entries.first, number, number == l.entries.end
 }
 
-// pick appends the entries of the given numbers to buf. Numbers before first are
-// gone.
-func (l *notificationLog) pick(numbers []uint64, buf []Notification) (out []Notification, first uint64) {
+// pick appends the entries of the given numbers to buf, up to its capacity, and
+// returns how many numbers that took. Numbers before first are gone.
+func (l *notificationLog) pick(numbers []uint64, buf []Notification) (out []Notification, taken int, first uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, number := range numbers {
-		if number >= l.entries.first {
-			buf = append(buf, *l.entries.at(number))
+	room := int64(deliveryBytes)
+	for taken < len(numbers) && len(buf) < cap(buf) && room > 0 {
+		if number := numbers[taken]; number >= l.entries.first {
+			entry := l.entries.at(number)
+			buf = append(buf, *entry)
+			room -= notificationBytes(entry)
 		}
+		taken++
 	}
-	return buf, l.entries.first
+	return buf, taken, l.entries.first
 }
 
 // start returns the position a subscription from c begins to read at, and whether

@@ -95,22 +95,20 @@ func (s *Subscription) matches(n *Notification) bool {
 }
 
 func (s *Subscription) readPending(d *Delivery) (drained bool) {
-	take := min(len(s.pending), cap(d.Notifications))
-	if take == 0 {
+	if len(s.pending) == 0 {
 		s.settleNext()
 		return true
 	}
-	numbers := s.pending[:take]
+	var taken int
 	var first uint64
-	d.Notifications, first = s.log.pick(numbers, d.Notifications)
-	if lost := take - len(d.Notifications); lost > 0 {
-		d.Gap = &Gap{From: numbers[0], To: first - 1}
+	d.Notifications, taken, first = s.log.pick(s.pending, d.Notifications)
+	if lost := taken - len(d.Notifications); lost > 0 {
+		d.Gap = &Gap{From: s.pending[0], To: first - 1}
 	}
-	s.next = numbers[take-1] + 1
-	if s.pending = s.pending[take:]; len(s.pending) == 0 {
+	s.next = s.pending[taken-1] + 1
+	if s.pending = s.pending[taken:]; len(s.pending) == 0 {
 		s.pending = nil
 		s.settleNext()
-		return true
 	}
 	return false
 }

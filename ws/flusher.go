@@ -7,13 +7,9 @@ import (
 	"github.com/activemessage/activemessage/engine"
 )
 
-const (
-	// batchItems is how many notifications a connection is given in one turn.
-	batchItems = 64
-	// maxBatchBytes is about how large one turn's write gets, so that one
-	// connection does not hold up the others; a single item may be larger.
-	maxBatchBytes = 128 << 10
-)
+// batchItems is how many notifications a connection is given in one turn; the
+// engine bounds their bytes.
+const batchItems = 64
 
 // flusher writes for the connections it is assigned: a goroutine, a list of those
 // with something to read, and one set of buffers for all of them.

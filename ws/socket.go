@@ -12,10 +12,9 @@ import (
 )
 
 const (
-	// maxTail bounds what waits behind a full socket: one batch of frames and
-	// the control frames that came after it. A peer that provokes more, by
-	// pinging without reading, is cut.
-	maxTail = 2 * maxBatchBytes
+	// maxControl bounds the control frames that wait behind a full socket. A peer
+	// that provokes more, by pinging without reading, is cut.
+	maxControl = 16 << 10
 	// writeChunk is how much one blocking write hands over at a time, so that
 	// the deadline tells a slow peer from one that takes nothing.
 	writeChunk = 16 << 10
@@ -37,9 +36,10 @@ type socket struct {
 
 	mu sync.Mutex
 	// All below is guarded by mu.
-	tail   []byte // to be written next
-	taken  bool   // a chunk is being written; everything else goes to the tail
-	failed bool
+	tail    []byte // to be written next
+	taken   bool   // a chunk is being written; everything else goes to the tail
+	control int    // bytes of control frames that were put to the tail since it was last taken
+	failed  bool
 }
 
 func newSocket(conn net.Conn, early []byte, timeout time.Duration) *socket {
@@ -69,7 +69,15 @@ func (s *socket) Read(p []byte) (int, error) {
 
 // Write writes control frames for the library. It does not block.
 func (s *socket) Write(p []byte) (int, error) {
-	full, err := s.send(p)
+	s.mu.Lock()
+	full, err := s.sendLocked(p)
+	if full {
+		s.control += len(p)
+	}
+	if s.control > maxControl {
+		s.failed, err = true, errPeerTooSlow
+	}
+	s.mu.Unlock()
 	if err != nil {
 		return 0, err
 	}
@@ -86,12 +94,12 @@ var errPeerTooSlow = errors.New("the peer does not read")
 func (s *socket) send(p []byte) (full bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.failed:
+	return s.sendLocked(p)
+}
+
+func (s *socket) sendLocked(p []byte) (full bool, err error) {
+	if s.failed {
 		return false, net.ErrClosed
-	case len(s.tail)+len(p) > maxTail:
-		s.failed = true
-		return false, errPeerTooSlow
 	}
 	if s.raw != nil && !s.taken && len(s.tail) == 0 {
 		n, err := writeNow(s.raw, p)
@@ -113,7 +121,7 @@ func (s *socket) writeTail() error {
 	for {
 		s.mu.Lock()
 		chunk := s.tail
-		s.tail, s.taken = nil, len(chunk) > 0
+		s.tail, s.taken, s.control = nil, len(chunk) > 0, 0
 		failed := s.failed
 		s.mu.Unlock()
 		if failed {
