@@ -36,8 +36,8 @@ lint: ## golangci-lint
 vuln: ## govulncheck; needs the vulnerability database
 	$(GO) run $(GOVULNCHECK) ./...
 
-contract: ## lint openapi.yaml
-	npx --yes $(REDOCLY) lint openapi.yaml
+contract: ## lint --config .redocly.yaml openapi.yaml
+	npx --yes $(REDOCLY) lint --config .redocly.yaml openapi.yaml
 
 fuzz: ## every fuzz target for FUZZTIME
 	$(GO) test -run '^$$' -fuzz FuzzDecodeSubmission -fuzztime $(FUZZTIME) ./internal/wire
