@@ -44,8 +44,8 @@ fuzz: ## every fuzz target for FUZZTIME
 	$(GO) test -run '^$$' -fuzz FuzzDecodeFrame -fuzztime $(FUZZTIME) ./internal/wire
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./engine
 
-bench: ## all benchmarks, each against its floor
-	$(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws
+bench: ## all benchmarks, each against its floor, with the server's GC setting
+	GOGC=400 $(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws
 
 docker: ## the image
 	docker build --build-arg VERSION=$(VERSION) -t activemessage .

@@ -34,6 +34,10 @@ type attempt struct {
 		stack  []byte // of a panic
 	}
 
+	// late: the handler returned after the outcome was published without it; the
+	// worker's own.
+	late bool
+
 	// ended: the handler returned or the outcome went without it.
 	ended atomic.Bool
 	// reported: progress waits for the router.

@@ -27,6 +27,10 @@ type Engine struct {
 	finished, quiet, stopped chan struct{}
 	goroutines               sync.WaitGroup
 
+	// waiting mirrors, for workers that look without the lock, whether there is a
+	// message that could run.
+	waiting atomic.Bool
+
 	mu sync.Mutex
 	// All below is guarded by mu.
 	table       table
@@ -84,6 +88,9 @@ func (e *Engine) unlock() {
 	}
 	if e.stopping && e.workers == e.stuck {
 		closeOnce(e.quiet)
+	}
+	if waiting := e.ready.first != nil; waiting != e.waiting.Load() {
+		e.waiting.Store(waiting)
 	}
 	due, rearm := e.deadlines.rearm()
 	e.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type worker struct {
 	goroutine string
 	// woken: this worker has Engine.waking; guarded by Engine.mu.
 	woken bool
+	// looked: it found nothing when it looked again; the worker's own.
+	looked bool
 }
 
 // workerToWake picks who takes the work that waits. Only one worker is on its
@@ -53,53 +56,90 @@ func (e *Engine) popIdle() *worker {
 }
 
 // work is a worker's life: settle what it ran, take the next message, run it.
-// Settling and taking are one critical section.
 func (e *Engine) work(w *worker) {
 	w.goroutine = goroutineName()
 	var done, next *attempt
-	returned := false
+	left := false
 	defer func() {
-		if !returned {
+		if !left {
 			e.replace(next)
 		}
 	}()
 	for {
-		next = &attempt{engine: e, worker: w}
-		now := time.Now()
-		e.mu.Lock()
-		if w.woken {
-			w.woken, e.waking = false, false
+		if next == nil {
+			next = &attempt{engine: e, worker: w}
 		}
-		late := false
+		step := e.turn(w, done, next)
 		if done != nil {
-			late = done.over
-			e.finish(done, now)
-		}
-		claimed := e.claim(next, now)
-		stop := !claimed && e.stopping
-		switch {
-		case stop:
-			e.workers--
-		case !claimed:
-			e.idle = append(e.idle, w)
-		}
-		e.unlock()
-
-		if done != nil {
-			e.logOutcome(done, late)
+			e.logOutcome(done)
 			done = nil
 		}
-		switch {
-		case stop:
-			returned = true
-			return
-		case !claimed:
-			<-w.wake
-		default:
+		switch step {
+		case stepRun:
 			next.run()
-			done = next
+			done, next = next, nil
+		case stepLook:
+			w.looked = !e.lookAgain()
+		case stepPark:
+			<-w.wake
+		case stepLeave:
+			left = true
+			return
 		}
 	}
+}
+
+// step is what a worker does after its turn.
+type step int
+
+const (
+	stepRun   step = iota // it has a message
+	stepLook              // there is none: look again for a moment
+	stepPark              // still none
+	stepLeave             // and none will come
+)
+
+// turn settles what w ran and takes the next message: one critical section.
+func (e *Engine) turn(w *worker, done, next *attempt) step {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.unlock()
+	if w.woken {
+		w.woken, e.waking = false, false
+	}
+	if done != nil {
+		e.finish(done, now)
+	}
+	looked := w.looked
+	w.looked = false
+	switch {
+	case e.claim(next, now):
+		return stepRun
+	case e.stopping:
+		e.workers--
+		return stepLeave
+	case !looked && !e.waking:
+		// While this worker looks, nobody else need be woken.
+		w.woken, e.waking = true, true
+		return stepLook
+	}
+	e.idle = append(e.idle, w)
+	return stepPark
+}
+
+// looks is how often a worker looks again before it parks: a few microseconds,
+// which under load saves parking and waking for every message.
+const looks = 32
+
+// lookAgain reports whether work came within a moment.
+func (e *Engine) lookAgain() bool {
+	for range looks {
+		runtime.Gosched()
+		if e.waiting.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // claim gives the next message to a: the turn goes round the types. The caller
@@ -143,6 +183,7 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 	e.deadlines.remove(a)
 	t.duration.observe(now.Sub(a.began))
 	if a.over {
+		a.late = true
 		t.stuck--
 		e.stuck--
 	} else {
@@ -185,12 +226,11 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 	}
 }
 
-// logOutcome tells the operator how an attempt ended; late means that its
-// outcome had been published without it.
-func (e *Engine) logOutcome(a *attempt, late bool) {
+// logOutcome tells the operator how an attempt ended. The caller is its worker.
+func (e *Engine) logOutcome(a *attempt) {
 	level, message := slog.LevelDebug, "message succeeded"
 	switch {
-	case late:
+	case a.late:
 		level, message = slog.LevelWarn, "stuck handler returned"
 	case a.returned.stack != nil:
 		level, message = slog.LevelError, "handler crashed"
@@ -224,9 +264,8 @@ func (e *Engine) replace(a *attempt) {
 	a.returned.err = &Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: errors.New("the handler called runtime.Goexit")}
 	a.end()
 	e.mu.Lock()
-	late := a.over
 	e.finish(a, time.Now())
 	e.workers--
 	e.unlock()
-	e.logOutcome(a, late)
+	e.logOutcome(a)
 }
