@@ -31,6 +31,8 @@ type connection struct {
 	listed atomic.Bool
 	// room is sent to when answers have been written; capacity 1, never closed.
 	room chan struct{}
+	// live is closed by start.
+	live chan struct{}
 	// drained is closed when everything there will ever be was written.
 	drained chan struct{}
 	// gone is closed when the connection is over.
@@ -44,6 +46,7 @@ type connection struct {
 	slow         bool                 // writeSlowly runs
 	ended        bool                 // drained is closed
 	closed       bool
+	aborted      bool // before start: the socket is to be closed at once
 }
 
 func newConnection(s *Server, protocol string) *connection {
@@ -52,6 +55,7 @@ func newConnection(s *Server, protocol string) *connection {
 		flusher: s.flushers[int(s.next.Add(1))%len(s.flushers)],
 		text:    protocol == ProtocolText,
 		room:    make(chan struct{}, 1),
+		live:    make(chan struct{}),
 		drained: make(chan struct{}),
 		gone:    make(chan struct{}),
 	}
@@ -98,6 +102,10 @@ func (c *connection) start(conn *websocket.Conn, socket *socket) {
 	socket.blocked = c.writeInOwnTime
 	c.mu.Lock()
 	c.ws, c.socket = conn, socket
+	if c.aborted {
+		c.cut()
+	}
+	close(c.live)
 	if !c.text {
 		c.answers = append(c.answers, c.welcome()...)
 	}
@@ -127,11 +135,14 @@ func (c *connection) flush(b *batch) {
 	c.listed.Store(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.slow || c.closed || c.socket == nil {
+	if c.slow || c.closed || c.socket == nil || c.socket.closing.Load() {
 		return
 	}
-	out := c.gather(b)
+	out, more := c.gather(b)
 	if len(out) == 0 {
+		if more {
+			c.list() // read, but nothing to write: the subscription has to be polled empty
+		}
 		return
 	}
 	full, err := c.socket.send(out)
@@ -145,9 +156,10 @@ func (c *connection) flush(b *batch) {
 	}
 }
 
-// gather collects what is to be written now: answers, then notifications. The
-// caller holds mu.
-func (c *connection) gather(b *batch) []byte {
+// gather collects what is to be written now: answers, then notifications. It
+// reports whether the subscription had something, which may have no form in the
+// protocol. The caller holds mu.
+func (c *connection) gather(b *batch) (out []byte, more bool) {
 	b.out = b.out[:0]
 	if len(c.answers) > 0 {
 		b.out = append(b.out, c.answers...)
@@ -162,12 +174,12 @@ func (c *connection) gather(b *batch) []byte {
 		b.out = appendFrame(b.out, []byte(`{"op":"draining"}`))
 	}
 	if c.subscription == nil {
-		return b.out
+		return b.out, false
 	}
 	d, err := c.subscription.Poll(b.notifications)
 	if err != nil {
 		c.end()
-		return b.out
+		return b.out, false
 	}
 	if c.text {
 		c.gatherText(b, &d)
@@ -175,7 +187,7 @@ func (c *connection) gather(b *batch) []byte {
 		c.gatherJSON(b, &d)
 	}
 	clear(d.Notifications)
-	return b.out
+	return b.out, !d.Empty()
 }
 
 func (c *connection) gatherText(b *batch, d *engine.Delivery) {
@@ -240,8 +252,8 @@ func (c *connection) writeSlowly() {
 			return
 		}
 		c.mu.Lock()
-		out := c.gather(&b)
-		if len(out) == 0 || c.closed {
+		out, _ := c.gather(&b)
+		if len(out) == 0 || c.closed || c.socket.closing.Load() {
 			c.slow = false
 			c.mu.Unlock()
 			c.list() // what came between is the flusher's
@@ -333,7 +345,7 @@ func (c *connection) finish(ctx context.Context, delay time.Duration) {
 	c.list()
 	spread, stopSpread := context.WithTimeout(context.Background(), delay)
 	defer stopSpread()
-	for _, wait := range []<-chan struct{}{c.drained, spread.Done()} {
+	for _, wait := range []<-chan struct{}{c.live, c.drained, spread.Done()} {
 		select {
 		case <-wait:
 		case <-c.gone:
@@ -345,17 +357,13 @@ func (c *connection) finish(ctx context.Context, delay time.Duration) {
 	}
 	stop := context.AfterFunc(ctx, c.abort)
 	defer stop()
-	c.mu.Lock()
-	conn := c.ws
-	c.mu.Unlock()
-	if conn != nil {
-		_ = conn.Close(websocket.StatusServiceRestart, "the server stops: connect again with your last cursor")
-	}
+	_ = c.ws.Close(websocket.StatusServiceRestart, "the server stops: connect again with your last cursor")
 }
 
 func (c *connection) abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.aborted = true
 	if c.socket != nil {
 		c.cut()
 	}
@@ -379,6 +387,7 @@ func (c *connection) release() {
 // read is the connection's goroutine: it serves the client's frames until the
 // connection ends, then frees it.
 func (c *connection) read() {
+	defer c.server.goroutines.Done() // added by admit
 	defer c.release()
 	defer c.server.remove(c)
 	defer func() { _ = c.ws.CloseNow() }()

@@ -2,7 +2,7 @@
 //
 // # Usage
 //
-//	server, err := ws.New(e, ws.Config{})
+//	server := ws.New(e, ws.Config{})
 //	mux.Handle("GET /v1/ws", server)
 //
 // What a client subscribes to can ride in the query, so that a client needs no
@@ -24,6 +24,7 @@
 // # Close codes
 //
 //	1000  the client closed
+//	1002  a frame that breaks the WebSocket protocol
 //	1003  a binary frame, or any frame on the text protocol
 //	1007  a frame that is not a JSON object, or not UTF-8
 //	1009  a frame over Config.ReadLimit

@@ -12,8 +12,9 @@ import (
 // The first byte of the frames we write ourselves: FIN and an opcode (RFC 6455,
 // section 5.2).
 const (
-	opText byte = 0x80 | 1
-	opPing byte = 0x80 | 9
+	opText  byte = 0x80 | 1
+	opClose byte = 0x80 | 8
+	opPing  byte = 0x80 | 9
 )
 
 // appendHeader appends the header of an unmasked frame.

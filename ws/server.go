@@ -65,6 +65,7 @@ type Server struct {
 	encoded  encodedItems
 
 	stop       chan struct{} // closed by Shutdown
+	stopOnce   sync.Once
 	goroutines sync.WaitGroup
 
 	mu sync.Mutex
@@ -108,8 +109,12 @@ func (s *Server) Stats() Stats {
 // Connections stay open, and go on to receive notifications.
 func (s *Server) Drain() {
 	s.mu.Lock()
+	again := s.draining
 	s.draining = true
 	s.mu.Unlock()
+	if again {
+		return
+	}
 	for _, c := range s.all() {
 		c.announceDraining()
 	}
@@ -118,17 +123,21 @@ func (s *Server) Drain() {
 // Shutdown ends all connections, after the engine has drained: each one first
 // receives what is left for it, then a close with code 1012 within
 // Config.CloseSpread. When ctx ends first, what is still open is cut. It returns
-// when no goroutine of the server is left.
+// when no goroutine of the server is left. It may be called more than once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
+	spread := s.cfg.CloseSpread
+	if deadline, ok := ctx.Deadline(); ok {
+		spread = min(spread, time.Until(deadline)/2) // the other half is for the close handshakes
+	}
 	var closing sync.WaitGroup
 	for _, c := range s.all() {
-		delay := time.Duration(rand.Int64N(int64(s.cfg.CloseSpread)))
+		delay := time.Duration(rand.Int64N(max(1, int64(spread))))
 		closing.Go(func() { c.finish(ctx, delay) })
 	}
 	closing.Wait()
 	err := ctx.Err()
-	close(s.stop)
+	s.stopOnce.Do(func() { close(s.stop) })
 	s.goroutines.Wait()
 	return err
 }

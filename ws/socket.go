@@ -30,6 +30,8 @@ type socket struct {
 	timeout time.Duration
 	early   []byte       // came with the handshake, to be read first
 	heard   atomic.Int64 // when the peer last sent something, Unix nanoseconds
+	// closing: a close frame was written; nothing may follow it.
+	closing atomic.Bool
 	// blocked is called, without locks held, when the tail is not empty after a
 	// write of the library.
 	blocked func()
@@ -67,10 +69,14 @@ func (s *socket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes control frames for the library. It does not block.
+// Write writes control frames for the library, which flushes one at a time. It
+// does not block.
 func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	full, err := s.sendLocked(p)
+	if p[0] == opClose {
+		s.closing.Store(true)
+	}
 	if full {
 		s.control += len(p)
 	}
@@ -94,6 +100,9 @@ var errPeerTooSlow = errors.New("the peer does not read")
 func (s *socket) send(p []byte) (full bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closing.Load() {
+		return false, nil
+	}
 	return s.sendLocked(p)
 }
 

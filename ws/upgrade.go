@@ -50,11 +50,12 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		s.remove(c)
 		c.release()
+		s.goroutines.Done()
 		return hijack.refusal
 	}
 	conn.SetReadLimit(s.cfg.ReadLimit)
 	c.start(conn, hijack.socket)
-	s.goroutines.Go(c.read)
+	go c.read() // counted since admit
 	return nil
 }
 
@@ -147,6 +148,7 @@ func (s *Server) admit(c *connection) error {
 		return p
 	}
 	s.connections[c] = struct{}{}
+	s.goroutines.Add(1) // read's, from here on so that Shutdown awaits an upgrade that is under way
 	return nil
 }
 
