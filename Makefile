@@ -1,8 +1,8 @@
 # Everything a developer types. `make` lists it.
 
 GO            ?= go
-GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@latest
-GOVULNCHECK   ?= golang.org/x/vuln/cmd/govulncheck@latest
+GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
 REDOCLY       ?= @redocly/cli@2
 VERSION       ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 FUZZTIME      ?= 30s

@@ -140,7 +140,7 @@ func (n *node) do(t *testing.T, c call) {
 	var body io.Reader = strings.NewReader(c.body)
 	if c.slow {
 		never, end := io.Pipe()
-		defer end.Close()
+		defer func() { _ = end.Close() }()
 		body = never
 	}
 	r, err := http.NewRequestWithContext(t.Context(), c.method, n.URL+c.path, body)
@@ -154,7 +154,7 @@ func (n *node) do(t *testing.T, c call) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	var got []byte
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		if got, err = io.ReadAll(response.Body); err != nil {

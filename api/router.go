@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -147,7 +148,7 @@ func (s *server) call(h handler, w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) crashed(w http.ResponseWriter, r *http.Request, p any) {
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
 	s.cfg.Logger.Error("request crashed", slog.String("path", r.URL.Path), slog.Any("panic", p))

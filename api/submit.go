@@ -82,12 +82,12 @@ func readOptions(u *url.URL, into *engine.Submission) error {
 		return err
 	}
 	for name, value := range query {
-		switch {
-		case name == "response_notification":
+		switch name {
+		case "response_notification":
 			into.ResponseNotification = value
-		case name == "key":
+		case "key":
 			into.Key = value
-		case name == "priority":
+		case "priority":
 			if into.Priority, err = strconv.Atoi(value); err != nil {
 				return badParameter(name, fmt.Sprintf("%.40q is not an integer: use -9 to 9", value))
 			}

@@ -217,11 +217,11 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := rw.Writer.Flush(); err != nil {
+	if err := rw.Flush(); err != nil {
 		_ = conn.Close()
 		return nil, nil, err
 	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	early, _ := rw.Peek(rw.Reader.Buffered())
 	h.socket = newSocket(conn, early, h.timeout)
 	return h.socket, bufio.NewReadWriter(
 		bufio.NewReaderSize(h.socket, connectionBuffer),

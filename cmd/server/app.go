@@ -86,7 +86,7 @@ func (a *App) wire() error {
 
 // Start listens and serves in a goroutine that Stop ends.
 func (a *App) Start() error {
-	listener, err := net.Listen("tcp", a.cfg.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", a.cfg.Listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("--listen: %w", err), a.Stop(context.Background()))
 	}

@@ -90,7 +90,7 @@ func newLogger(out *os.File, cfg Config) *slog.Logger {
 		text = term.IsTerminal(int(out.Fd()))
 	}
 	if text {
-		return slog.New(tint.NewHandler(out, &tint.Options{
+		return slog.New(tint.NewTextHandler(out, &tint.Options{
 			Level:      cfg.LogLevel,
 			TimeFormat: time.TimeOnly,
 			NoColor:    !term.IsTerminal(int(out.Fd())) || os.Getenv("NO_COLOR") != "",

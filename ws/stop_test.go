@@ -3,6 +3,7 @@ package ws_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func TestNothingFollowsACloseFrame(t *testing.T) {
 	n.submit("echo", `1`, "request_1") // while the server awaits our close frame
 	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 	op, payload, err := readFrame(reader)
-	if e, ok := err.(net.Error); err == nil || ok && !e.Timeout() {
+	if e, ok := errors.AsType[net.Error](err); err == nil || ok && !e.Timeout() {
 		t.Errorf("after the close frame: op %x %.80q, %v", op, payload, err)
 	}
 }
