@@ -63,7 +63,7 @@ func run(cfg Config) int {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	select {
 	case s := <-signals:
-		logger.Info("draining: a second signal ends at once", "signal", s.String(), "drain_timeout", cfg.DrainTimeout)
+		logger.Info("draining: a second signal ends at once", "signal", s.String(), "drain_timeout", cfg.DrainTimeout.String())
 	case err := <-app.Failed():
 		logger.Error("server failed", "error", err)
 	}
