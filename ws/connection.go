@@ -287,8 +287,14 @@ func (c *connection) end() {
 // reply queues an answer, and waits while too many bytes of answers wait: a
 // client that does not read is not read from.
 func (c *connection) reply(payload []byte) {
+	c.replyWith(func() []byte { return payload })
+}
+
+// replyWith queues the answer that do returns; nothing else is written between
+// what do does and its answer. It waits as reply does.
+func (c *connection) replyWith(do func() []byte) {
 	c.mu.Lock()
-	c.answers = appendFrame(c.answers, payload)
+	c.answers = appendFrame(c.answers, do())
 	waiting := len(c.answers)
 	c.mu.Unlock()
 	c.list()

@@ -64,19 +64,25 @@ func (c *connection) serveSubmit(request wire.Frame, data []byte) error {
 	if err != nil {
 		return err
 	}
-	receipt, err := c.server.engine.Submit(context.Background(), submission)
-	if err != nil {
-		return err
-	}
-	b := wire.AppendReceipt(append(answer("accepted", request.Ref), ','), receipt)
-	c.reply(append(b, '}'))
+	c.replyWith(func() []byte {
+		receipt, err := c.server.engine.Submit(context.Background(), submission)
+		if err != nil {
+			return errorFrame(request.Ref, wire.ProblemFor(err))
+		}
+		b := wire.AppendReceipt(append(answer("accepted", request.Ref), ','), receipt)
+		return append(b, '}')
+	})
 	return nil
 }
 
 func (c *connection) replyError(ref string, problem *wire.Problem) {
+	c.reply(errorFrame(ref, problem))
+}
+
+func errorFrame(ref string, problem *wire.Problem) []byte {
 	b := problem.AppendMembers(append(answer("error", ref), ','))
 	if problem.RetryAfter > 0 {
 		b = strconv.AppendInt(append(b, `,"retry_after":`...), int64(problem.RetryAfterSeconds()), 10)
 	}
-	c.reply(append(b, '}'))
+	return append(b, '}')
 }

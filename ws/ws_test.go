@@ -73,6 +73,18 @@ func TestJSONProtocol(t *testing.T) {
 	}
 }
 
+func TestAReceiptComesBeforeItsNotification(t *testing.T) {
+	t.Parallel()
+	n := start(t, engine.Config{}, ws.Config{})
+	c := n.dial("?subscribe=*")
+	c.next("welcome")
+	for range 500 {
+		c.send(`{"op":"submit","message_type":"echo","response_notification":"request_1"}`)
+		c.next("accepted")
+		c.notifications(1)
+	}
+}
+
 func TestBadFramesAreAnswered(t *testing.T) {
 	t.Parallel()
 	n := start(t, engine.Config{}, ws.Config{})
