@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/activemessage/activemessage"
@@ -34,7 +35,8 @@ type App struct {
 	sockets  *ws.Server
 	http     *http.Server
 	listener net.Listener
-	failed   chan error // Serve's error; capacity 1, never closed
+	failed   chan error     // Serve's error; capacity 1, never closed
+	serving  sync.WaitGroup // Serve's goroutine, which Stop awaits
 }
 
 // New wires the parts. Nothing listens yet.
@@ -91,11 +93,11 @@ func (a *App) Start() error {
 		return errors.Join(fmt.Errorf("--listen: %w", err), a.Stop(context.Background()))
 	}
 	a.listener = listener
-	go func() {
+	a.serving.Go(func() {
 		if err := a.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- err
 		}
-	}()
+	})
 	a.logger.Info("listening", "addr", a.Addr(), "url", localURL(a.Addr(), "/"), "version", version)
 	return nil
 }
@@ -127,5 +129,6 @@ func (a *App) Stop(ctx context.Context) error {
 	if closeErr := a.http.Shutdown(goodbye); closeErr != nil {
 		_ = a.http.Close()
 	}
+	a.serving.Wait()
 	return err
 }
