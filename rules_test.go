@@ -74,9 +74,9 @@ func arrows() map[string][]string {
 		"ws":                {"engine", "internal/wire"},
 		"handlers":          {"engine"},
 		"internal/wire":     {"engine"},
-		"internal/metrics":  {"engine", "ws"},
+		"internal/metrics":  {"engine"},
 		"internal/contract": {},
-		"cmd/server":        {".", "engine", "api", "ws", "handlers", "internal/metrics", "internal/wire"},
+		"cmd/server":        {".", "engine", "api", "ws", "handlers", "internal/metrics"},
 	}
 }
 
