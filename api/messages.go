@@ -93,17 +93,17 @@ func (s *server) listMessages(w http.ResponseWriter, r *http.Request) error {
 	options := engine.ListOptions{State: engine.State(query["state"]), MessageType: query["message_type"]}
 	if limit, given := query["limit"]; given {
 		if options.Limit, err = strconv.Atoi(limit); err != nil || options.Limit < 1 {
-			return badParameter("limit", fmt.Sprintf("%.40q is out of range: use 1 to 1000", limit))
+			return wire.BadParameter("limit", fmt.Sprintf("%.40q is out of range: use 1 to 1000", limit))
 		}
 	}
 	if cursor := query["cursor"]; cursor != "" {
 		if options.Before, err = strconv.ParseUint(cursor, 36, 64); err != nil || options.Before == 0 {
-			return badParameter("cursor", "is not one this server gave: take it from next, or leave it out")
+			return wire.BadParameter("cursor", "is not one this server gave: take it from next, or leave it out")
 		}
 	}
 	page, err := s.engine.List(options)
 	if bad, ok := errors.AsType[*engine.InvalidError](err); ok {
-		return badParameter(bad.Field, bad.Reason)
+		return wire.BadParameter(bad.Field, bad.Reason)
 	}
 	if err != nil {
 		return err

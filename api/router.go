@@ -35,11 +35,9 @@ type Config struct {
 }
 
 type server struct {
-	engine *engine.Engine
-	cfg    Config
-	// maxBody is what an envelope may have: the message data in base64, each
-	// character of the rest escaped.
-	maxBody int64
+	engine  *engine.Engine
+	cfg     Config
+	maxBody int64 // of an envelope
 	origins *http.CrossOriginProtection
 }
 
@@ -51,7 +49,7 @@ func New(e *engine.Engine, cfg Config) (http.Handler, error) {
 	s := &server{
 		engine:  e,
 		cfg:     cfg,
-		maxBody: e.Config().MaxMessageBytes*4/3 + 64<<10,
+		maxBody: wire.MaxEnvelopeBytes(e.Config().MaxMessageBytes),
 		origins: http.NewCrossOriginProtection(),
 	}
 	for _, origin := range cfg.AllowOrigins {
@@ -129,7 +127,7 @@ func (s *server) handle(h handler) http.HandlerFunc {
 			if problem.Status == http.StatusInternalServerError {
 				s.cfg.Logger.Error("request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
 			}
-			writeProblem(w, problem)
+			problem.Write(w)
 		}
 		if debug {
 			s.cfg.Logger.Debug("request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
@@ -152,7 +150,7 @@ func (s *server) crashed(w http.ResponseWriter, r *http.Request, p any) {
 		panic(p)
 	}
 	s.cfg.Logger.Error("request crashed", slog.String("path", r.URL.Path), slog.Any("panic", p))
-	writeProblem(w, wire.ProblemFor(errCrashed{}))
+	wire.ProblemFor(errCrashed{}).Write(w)
 }
 
 // errCrashed is what a panic is told as.

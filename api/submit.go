@@ -89,7 +89,7 @@ func readOptions(u *url.URL, into *engine.Submission) error {
 			into.Key = value
 		case "priority":
 			if into.Priority, err = strconv.Atoi(value); err != nil {
-				return badParameter(name, fmt.Sprintf("%.40q is not an integer: use -9 to 9", value))
+				return wire.BadParameter(name, fmt.Sprintf("%.40q is not an integer: use -9 to 9", value))
 			}
 		default:
 			if into.Metadata == nil {
@@ -108,8 +108,7 @@ func (s *server) submit(w http.ResponseWriter, r *http.Request, submission engin
 		return err
 	}
 	body := append(wire.AppendReceipt(append(make([]byte, 0, 256), '{'), receipt), '}', '\n')
-	// The id stands in the body, between {"id":" and the next quote.
-	setHeader(w, "Location", "/v1/messages/"+string(body[7:7+36]))
+	setHeader(w, "Location", wire.MessageURL(receipt.ID))
 	return writeJSON(w, http.StatusAccepted, body)
 }
 

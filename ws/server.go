@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/internal/wire"
 )
 
 // The subprotocols, by which a client chooses what frames look like.
@@ -45,7 +46,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults(e *engine.Engine) Config {
-	c.ReadLimit = cmp.Or(c.ReadLimit, e.Config().MaxMessageBytes*4/3+64<<10)
+	c.ReadLimit = cmp.Or(c.ReadLimit, wire.MaxEnvelopeBytes(e.Config().MaxMessageBytes))
 	c.PingInterval = cmp.Or(c.PingInterval, 30*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 30*time.Second)
 	c.CloseSpread = cmp.Or(c.CloseSpread, time.Second)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +19,12 @@ import (
 // be upgraded is answered with a problem document.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.upgrade(w, r); err != nil {
-		writeProblem(w, wire.ProblemFor(err))
+		problem := wire.ProblemFor(err)
+		if problem.Status == http.StatusUpgradeRequired {
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "websocket")
+		}
+		problem.Write(w)
 	}
 }
 
@@ -92,9 +96,9 @@ func headerHas(h http.Header, name, token string) bool {
 
 // parseQuery reads what to subscribe to, and from where.
 func parseQuery(u *url.URL) (selectors []engine.Selector, since engine.Cursor, err error) {
-	query, err := url.ParseQuery(u.RawQuery)
+	query, err := wire.ParseQuery(u)
 	if err != nil {
-		return nil, since, wire.NewProblem("malformed_request", "the query is not well-formed: escape it by percent-encoding")
+		return nil, since, err
 	}
 	for name, values := range query {
 		for _, value := range values {
@@ -106,24 +110,19 @@ func parseQuery(u *url.URL) (selectors []engine.Selector, since engine.Cursor, e
 			case "message_id":
 				id, err := engine.ParseID(value)
 				if err != nil {
-					return nil, since, badParameter(name, err)
+					return nil, since, wire.BadParameter(name, err.Error())
 				}
 				selectors = append(selectors, engine.Selector{MessageID: id})
 			case "since":
 				if since, err = engine.ParseCursor(value); err != nil {
-					return nil, since, badParameter(name, err)
+					return nil, since, wire.BadParameter(name, err.Error())
 				}
 			default:
-				return nil, since, badParameter(name, fmt.Errorf("is not a parameter here: use subscribe, message_id, message_type or since"))
+				return nil, since, wire.BadParameter(name, "is not a parameter here: use subscribe, message_id, message_type or since")
 			}
 		}
 	}
 	return selectors, since, nil
-}
-
-func badParameter(name string, err error) error {
-	return wire.NewProblem("malformed_request", fmt.Sprintf("query parameter %.80q: %v", name, err),
-		wire.FieldError{Pointer: "?" + name, Detail: err.Error()})
 }
 
 // asRequestProblem makes an invalid selector a fault of the request's query.
@@ -156,22 +155,6 @@ func (s *Server) remove(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, c)
-}
-
-func writeProblem(w http.ResponseWriter, p *wire.Problem) {
-	body := p.AppendJSON(nil)
-	h := w.Header()
-	h.Set("Content-Type", wire.ProblemContentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	if p.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(p.RetryAfterSeconds()))
-	}
-	if p.Status == http.StatusUpgradeRequired {
-		h.Set("Connection", "Upgrade")
-		h.Set("Upgrade", "websocket")
-	}
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(body)
 }
 
 // connectionBuffer is what is left of net/http's 4 KiB buffers on a connection:

@@ -106,7 +106,10 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
-func resultURL(id engine.ID) string { return "/v1/messages/" + id.String() + "/result" }
+// MessageURL is where a message's status is.
+func MessageURL(id engine.ID) string { return "/v1/messages/" + id.String() }
+
+func resultURL(id engine.ID) string { return MessageURL(id) + "/result" }
 
 // AppendProgress appends a progress report as a JSON object.
 func AppendProgress(b []byte, p *engine.ProgressReport) []byte {

@@ -3,8 +3,11 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -137,6 +140,36 @@ func malformed(detail string) *Problem { return NewProblem("malformed_json", det
 
 func invalid(pointer, reason string) *Problem {
 	return NewProblem("invalid_message", strings.TrimPrefix(pointer, "/")+": "+reason, FieldError{pointer, reason})
+}
+
+// Write answers a request with the problem. Retry-After is stretched by up to a
+// half at random, so that refused clients do not come back as one wave.
+func (p *Problem) Write(w http.ResponseWriter) {
+	body := p.AppendJSON(nil)
+	h := w.Header()
+	h.Set("Content-Type", ProblemContentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	if p.RetryAfter > 0 {
+		seconds := p.RetryAfterSeconds()
+		h.Set("Retry-After", strconv.Itoa(seconds+rand.IntN(seconds/2+1)))
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // a client that is gone has nobody to tell
+}
+
+// BadParameter is the problem of a query parameter.
+func BadParameter(name, reason string) *Problem {
+	return NewProblem("malformed_request", fmt.Sprintf("query parameter %.80q %s", name, reason), FieldError{"?" + name, reason})
+}
+
+// ParseQuery reads a URL's query. The error is a *Problem.
+func ParseQuery(u *url.URL) (url.Values, error) {
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, NewProblem("malformed_request", "the query is not well-formed: escape it by percent-encoding")
+	}
+	return values, nil
 }
 
 // AppendJSON appends the problem document.

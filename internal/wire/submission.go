@@ -14,6 +14,10 @@ import (
 	"github.com/activemessage/activemessage/engine"
 )
 
+// MaxEnvelopeBytes is how large an envelope may be whose message data has up to
+// maxMessageBytes: in base64, with room for the rest.
+func MaxEnvelopeBytes(maxMessageBytes int64) int64 { return maxMessageBytes*4/3 + 64<<10 }
+
 // MaxDepth is how deep a request's JSON may nest.
 const MaxDepth = 64
 
