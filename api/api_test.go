@@ -98,6 +98,24 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
+// postWith posts with one header, unless it is empty, and returns the status.
+func postWith(t *testing.T, server *httptest.Server, path, body, header, value string) int {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodPost, server.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value != "" {
+		request.Header.Set(header, value)
+	}
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
 func TestWhatCurlSaysOfABodyIsAccepted(t *testing.T) {
 	t.Parallel()
 	server := start(t, api.Config{})
@@ -110,20 +128,8 @@ func TestWhatCurlSaysOfABodyIsAccepted(t *testing.T) {
 		"application/xml":                   http.StatusUnsupportedMediaType,
 		"image/png":                         http.StatusUnsupportedMediaType,
 	} {
-		request, err := http.NewRequest(http.MethodPost, server.URL+"/v1/messages", strings.NewReader(`{"message_type":"echo"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if contentType != "" {
-			request.Header.Set("Content-Type", contentType)
-		}
-		response, err := server.Client().Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != status {
-			t.Errorf("%q: %s, expected %d", contentType, response.Status, status)
+		if got := postWith(t, server, "/v1/messages", `{"message_type":"echo"}`, "Content-Type", contentType); got != status {
+			t.Errorf("%q: %d, expected %d", contentType, got, status)
 		}
 	}
 }
@@ -137,20 +143,8 @@ func TestPagesOfOtherOriginsMayNotSubmit(t *testing.T) {
 		"https://app.example": http.StatusAccepted,
 		"https://evil.test":   http.StatusForbidden,
 	} {
-		request, err := http.NewRequest(http.MethodPost, server.URL+"/v1/handlers/echo", strings.NewReader("x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if origin != "" {
-			request.Header.Set("Origin", origin)
-		}
-		response, err := server.Client().Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != status {
-			t.Errorf("origin %q: %s, expected %d", origin, response.Status, status)
+		if got := postWith(t, server, "/v1/handlers/echo", "x", "Origin", origin); got != status {
+			t.Errorf("origin %q: %d, expected %d", origin, got, status)
 		}
 	}
 }
