@@ -49,6 +49,9 @@ func main() {
 
 // run serves until a signal. The first one drains, the second one ends at once.
 func run(cfg Config) int {
+	// First of all, so that a signal that comes while starting is not lost.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	logger := newLogger(os.Stderr, cfg)
 	app, err := New(cfg, logger)
 	if err != nil {
@@ -59,8 +62,6 @@ func run(cfg Config) int {
 		logger.Error("cannot start", "error", err)
 		return exitFailed
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	select {
 	case s := <-signals:
 		logger.Info("draining: a second signal ends at once", "signal", s.String(), "drain_timeout", cfg.DrainTimeout.String())
