@@ -20,11 +20,15 @@ type attempt struct {
 	engine  *Engine
 	worker  *worker
 	record  *record
+	message *Message // the handler's
+	number  int
 	handler Handler
+	ready   time.Time     // when it was queued, zero if that was at acceptance
 	timeout time.Duration // 0 means none
 	grace   time.Duration
 	began   time.Time
 	ctx     attemptContext
+	run     Run // nil without an observer
 
 	// returned is written by the worker and read by it after the handler
 	// returned.
@@ -44,34 +48,54 @@ type attempt struct {
 	reported atomic.Bool
 
 	// Guarded by Engine.mu.
-	over     bool  // the message has its outcome
-	asked    error // why the engine ended the context, nil if it did not
-	due      time.Time
-	position int // in deadlines, from 1; 0 means not in it
+	over  bool  // the message went on without the handler, or with what it returned
+	asked error // why the engine ended the context, nil if it did not
+	timer timer
+	state State // what the attempt came to
 }
 
 // begin binds a to the message it runs. The caller holds Engine.mu.
 func (a *attempt) begin(r *record, now time.Time) {
-	r.message.Attempt++
-	r.message.attempt = a
-	policy := &r.messageType.policy
-	a.record, a.handler, a.began = r, r.messageType.handler, now
-	a.timeout, a.grace = max(policy.Timeout, 0), policy.Grace
+	r.attempts++
+	a.message = &r.message
+	if r.attempts > 1 {
+		// What is left of the first attempt may still look at its message.
+		again := r.message
+		a.message = &again
+	}
+	a.message.Attempt, a.message.attempt = r.attempts, a
+	a.record, a.number, a.handler, a.began = r, r.attempts, r.messageType.handler, now
+	a.timer.attempt = a
+	a.timeout, a.grace = r.timeout(), r.messageType.policy.Grace
 	if a.timeout > 0 {
-		a.due = now.Add(a.timeout)
-		a.ctx.deadline = a.due
+		a.timer.due = now.Add(a.timeout)
+		a.ctx.deadline = a.timer.due
 	}
 }
 
-// run calls the handler. The caller is the worker.
-func (a *attempt) run() {
+// execute calls the handler. The caller is the worker.
+func (a *attempt) execute() {
+	if observer := a.engine.cfg.Observer; observer != nil {
+		a.ctx.parent, a.run = observer.Run(a.message, a.queuedAt())
+	}
 	a.call()
 	ret := &a.returned
 	if limit := a.engine.cfg.MaxResultBytes; ret.err == nil && int64(len(ret.result.Data)) > limit {
-		ret.err = &Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
-			"the result has %d bytes, at most %d are allowed", len(ret.result.Data), limit)}
+		ret.err = Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
+			"the result has %d bytes, at most %d are allowed", len(ret.result.Data), limit)})
+	}
+	if a.run != nil {
+		a.run.Returned(ret.err)
 	}
 	a.end()
+}
+
+// queuedAt is when the message began to wait for this attempt.
+func (a *attempt) queuedAt() time.Time {
+	if !a.ready.IsZero() {
+		return a.ready
+	}
+	return a.message.AcceptedAt
 }
 
 // call turns a panic into an error.
@@ -82,7 +106,7 @@ func (a *attempt) call() {
 			a.returned.err = &Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: fmt.Errorf("panic: %v", p)}
 		}
 	}()
-	a.returned.result, a.returned.err = a.handler.Handle(&a.ctx, &a.record.message)
+	a.returned.result, a.returned.err = a.handler.Handle(&a.ctx, a.message)
 }
 
 // end marks the handler as returned and frees its context.
@@ -91,37 +115,29 @@ func (a *attempt) end() {
 	a.ctx.cancel(context.Canceled)
 }
 
-// outcome judges what the handler returned: any error after the engine ended its
-// context is that end. The caller holds Engine.mu.
-func (a *attempt) outcome() (State, *Error) {
-	err := a.returned.err
-	if err == nil {
-		return StateSucceeded, nil
-	}
-	if cause := a.ctx.cause(); cause != nil {
-		return a.ending(cause)
-	}
+// told is a handler's error as clients are told it.
+func told(err error) *Error {
 	failure, written := errors.AsType[*Error](err)
 	switch {
 	case !written:
-		return StateFailed, &Error{Code: CodeHandlerFailed, Message: "handler failed", Cause: err}
+		return &Error{Code: CodeHandlerFailed, Message: "handler failed", Cause: err}
 	case failure.Code == "" || !utf8.ValidString(failure.Message):
 		code := cmp.Or(failure.Code, CodeHandlerFailed)
-		return StateFailed, &Error{Code: code, Message: strings.ToValidUTF8(failure.Message, "\uFFFD"), Cause: failure.Cause}
+		return &Error{Code: code, Message: strings.ToValidUTF8(failure.Message, "\uFFFD"), Cause: failure.Cause}
 	}
-	return StateFailed, failure
+	return failure
 }
 
-// ending is the outcome of an attempt that the engine ended.
-func (a *attempt) ending(cause error) (State, *Error) {
-	switch {
-	case errors.Is(cause, ErrCancelled):
-		return StateCancelled, &Error{Code: CodeCancelled, Message: ErrCancelled.Error()}
-	case errors.Is(cause, ErrShutdown):
-		return StateCancelled, &Error{Code: CodeShutdown, Message: ErrShutdown.Error()}
-	default:
-		return StateFailed, &Error{Code: CodeTimeout, Message: fmt.Sprintf("timed out after %s", a.timeout)}
+func (a *attempt) timedOut() *Error {
+	return &Error{Code: CodeTimeout, Message: fmt.Sprintf("timed out after %s", a.timeout)}
+}
+
+// ending is why a message was cancelled.
+func ending(cause error) *Error {
+	if errors.Is(cause, ErrShutdown) {
+		return &Error{Code: CodeShutdown, Message: ErrShutdown.Error()}
 	}
+	return &Error{Code: CodeCancelled, Message: ErrCancelled.Error()}
 }
 
 // ask ends the handler's context, and gives it its grace to return. The caller
@@ -132,18 +148,18 @@ func (a *attempt) ask(cause error, now time.Time) {
 	}
 	a.asked = cause
 	a.ctx.cancel(cause)
-	a.engine.deadlines.remove(a)
-	a.due = now.Add(a.grace)
-	a.engine.deadlines.push(a)
+	a.engine.deadlines.remove(&a.timer)
+	a.timer.due = now.Add(a.grace)
+	a.engine.deadlines.push(&a.timer)
 }
 
 // attrs names the attempt in the log.
 func (a *attempt) attrs() []slog.Attr {
-	m := &a.record.message
+	m := a.message
 	return []slog.Attr{
 		slog.String("id", m.ID.String()),
 		slog.String("message_type", m.MessageType),
-		slog.Int("attempt", m.Attempt),
+		slog.Int("attempt", a.number),
 		slog.Duration("duration", time.Since(a.began)),
 	}
 }
@@ -162,6 +178,7 @@ func (a *attempt) reportProgress(fraction float64, note string) {
 // attemptContext is the handler's context. Most handlers never look at theirs,
 // so what a real one costs is paid when it is first used.
 type attemptContext struct {
+	parent   context.Context // whose values it has; nil without an observer
 	deadline time.Time
 
 	mu    sync.Mutex
@@ -179,14 +196,18 @@ func (c *attemptContext) Done() <-chan struct{} { return c.use().Done() }
 // Err returns nil until then.
 func (c *attemptContext) Err() error { return c.use().Err() }
 
-// Value returns nothing of its own; context.Cause finds the cause through it.
+// Value returns the observer's values; context.Cause finds the cause through it.
 func (c *attemptContext) Value(key any) any { return c.use().Value(key) }
 
 func (c *attemptContext) use() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.real == nil {
-		c.real, c.stop = context.WithCancelCause(context.Background())
+		parent := c.parent
+		if parent == nil {
+			parent = context.Background()
+		}
+		c.real, c.stop = context.WithCancelCause(parent)
 		if !c.deadline.IsZero() {
 			var release context.CancelFunc
 			parentStop := c.stop
@@ -211,9 +232,12 @@ func (c *attemptContext) cancel(cause error) {
 	}
 }
 
-// cause returns why the engine ended the context before the handler returned,
-// or nil.
-func (c *attemptContext) cause() error {
+// ending returns why the engine ended the context before the handler returned
+// err, or nil. A handler that returned no error did its work all the same.
+func (c *attemptContext) ending(err error) error {
+	if err == nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cause := c.ended

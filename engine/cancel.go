@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Cancel ends a queued message at once, and asks a running one to stop by
+// Cancel ends a message that waits at once, and asks a running one to stop by
 // ending its context: its Status then has CancelRequested, and the outcome
 // follows when the handler returns or its grace is over. A handler that returns
 // a result all the same has succeeded. Errors: ErrNotFound, ErrTerminal.
@@ -19,21 +19,11 @@ func (e *Engine) Cancel(id ID) (Status, error) {
 		return Status{}, fmt.Errorf("cancel %s: %w", id, ErrNotFound)
 	case r.state.Terminal():
 		return r.status(), fmt.Errorf("cancel %s: %w: %s", id, ErrTerminal, r.state)
-	case r.state == StateQueued:
-		e.cancelQueued(r, &Error{Code: CodeCancelled, Message: ErrCancelled.Error()}, now)
-	default:
+	case r.state == StateRunning:
 		r.cancelled = true
 		r.attempt.ask(ErrCancelled, now)
+	default:
+		e.end(r, StateCancelled, ending(ErrCancelled), now)
 	}
 	return r.status(), nil
-}
-
-// cancelQueued ends a message that waits. The caller holds mu.
-func (e *Engine) cancelQueued(r *record, failure *Error, now time.Time) {
-	t := r.messageType
-	t.queue.remove(r)
-	e.dequeue(r)
-	e.settle(r, StateCancelled, failure, now)
-	e.ready.update(t)
-	e.dropIfDone(t)
 }

@@ -33,6 +33,14 @@ type Config struct {
 	LogAge   time.Duration
 	// MaxSelectors bounds the selectors of one subscription. Defaults to 1,000.
 	MaxSelectors int
+	// IdempotencyLimit is how many idempotency keys are remembered; of more, the
+	// oldest whose message has ended go first. IdempotencyTTL is for how long.
+	// Default to 100,000 and 24 hours.
+	IdempotencyLimit int
+	IdempotencyTTL   time.Duration
+	// Observer follows messages, for tracing. Defaults to nobody, which costs
+	// nothing.
+	Observer Observer
 	// Logger receives what operators should know. Defaults to discarding it.
 	Logger *slog.Logger
 }
@@ -49,6 +57,8 @@ func (c Config) withDefaults() Config {
 	c.LogBytes = cmp.Or(c.LogBytes, 64<<20)
 	c.LogAge = cmp.Or(c.LogAge, time.Hour)
 	c.MaxSelectors = cmp.Or(c.MaxSelectors, 1_000)
+	c.IdempotencyLimit = cmp.Or(c.IdempotencyLimit, 100_000)
+	c.IdempotencyTTL = cmp.Or(c.IdempotencyTTL, 24*time.Hour)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
@@ -69,6 +79,8 @@ func (c Config) validate() error {
 		{"LogBytes", c.LogBytes},
 		{"LogAge", int64(c.LogAge)},
 		{"MaxSelectors", int64(c.MaxSelectors)},
+		{"IdempotencyLimit", int64(c.IdempotencyLimit)},
+		{"IdempotencyTTL", int64(c.IdempotencyTTL)},
 	} {
 		if bound.value < 0 {
 			return &InvalidError{Field: bound.name, Reason: fmt.Sprintf("%d is negative", bound.value)}
@@ -94,23 +106,63 @@ type Policy struct {
 	// outcome is published without it. 0 means DefaultGrace. The handler keeps
 	// its slot until it returns.
 	Grace time.Duration
+	// MaxAttempts is how often a message is tried before it has failed. 0 means 1:
+	// no retry. A snoozed attempt does not count.
+	MaxAttempts int
+	// Backoff is how long a retry waits.
+	Backoff Backoff
+	// Paused keeps messages from starting; they are accepted and wait.
+	Paused bool
+}
+
+// Backoff is the wait before a retry: it doubles from Initial with every failed
+// attempt up to Max, and is shortened by up to half at random, so that messages
+// that failed together do not come back together.
+type Backoff struct {
+	// Initial is before the second attempt. 0 means DefaultBackoff.
+	Initial time.Duration
+	// Max bounds it. 0 means DefaultMaxBackoff.
+	Max time.Duration
 }
 
 // The policy's defaults.
 const (
 	DefaultTimeout = 5 * time.Minute
 	DefaultGrace   = 2 * time.Second
+
+	DefaultMaxAttempts = 1
+	DefaultBackoff     = time.Second
+	DefaultMaxBackoff  = 5 * time.Minute
 )
 
 func (p Policy) withDefaults() Policy {
 	p.Timeout = cmp.Or(p.Timeout, DefaultTimeout)
 	p.Grace = cmp.Or(p.Grace, DefaultGrace)
+	p.MaxAttempts = cmp.Or(p.MaxAttempts, DefaultMaxAttempts)
+	p.Backoff.Initial = cmp.Or(p.Backoff.Initial, DefaultBackoff)
+	p.Backoff.Max = cmp.Or(p.Backoff.Max, max(DefaultMaxBackoff, p.Backoff.Initial))
 	return p
 }
 
 func (p Policy) validate() error {
-	if p.Concurrency < 0 || p.QueueLimit < 0 || p.QueueBytes < 0 || p.Grace < 0 {
-		return &InvalidError{Field: "policy", Reason: "concurrency, queue_limit, queue_bytes and grace must not be negative"}
+	for _, bound := range []struct {
+		field string
+		value int64
+	}{
+		{"concurrency", int64(p.Concurrency)},
+		{"queue_limit", int64(p.QueueLimit)},
+		{"queue_bytes", p.QueueBytes},
+		{"grace", int64(p.Grace)},
+		{"max_attempts", int64(p.MaxAttempts)},
+		{"backoff/initial", int64(p.Backoff.Initial)},
+		{"backoff/max", int64(p.Backoff.Max)},
+	} {
+		if bound.value < 0 {
+			return &InvalidError{Field: bound.field, Reason: "must not be negative"}
+		}
+	}
+	if p.Backoff.Max != 0 && p.Backoff.Max < p.Backoff.Initial {
+		return &InvalidError{Field: "backoff/max", Reason: fmt.Sprintf("%s is less than initial, %s", p.Backoff.Max, p.Backoff.Initial)}
 	}
 	return nil
 }

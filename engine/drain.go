@@ -8,7 +8,8 @@ import (
 )
 
 // Drain stops accepting, waits until every accepted message has its outcome and
-// stops the engine's goroutines. When ctx ends first, what still waits is
+// stops the engine's goroutines. A message that is due only after ctx's deadline
+// is cancelled at once. When ctx ends first, what still waits is
 // cancelled, running handlers' contexts end, and after their grace they get
 // their outcome without returning; Drain then returns ctx's error. Subscriptions
 // read the log to its end, then get ErrClosed. Get and List go on working.
@@ -16,7 +17,15 @@ import (
 func (e *Engine) Drain(ctx context.Context) error {
 	e.mu.Lock()
 	first := !e.draining
-	e.draining = true
+	if first {
+		e.draining = true
+		close(e.drains)
+		e.drainBy = time.Now().Add(maxHorizon)
+		if deadline, bounded := ctx.Deadline(); bounded {
+			e.drainBy = deadline
+		}
+		e.cancelLater()
+	}
 	e.unlock()
 	if !first {
 		select {
@@ -43,21 +52,34 @@ func (e *Engine) Drain(ctx context.Context) error {
 // after its grace.
 func (e *Engine) abandon() {
 	now := time.Now()
-	queued, running := 0, 0
+	waiting, running := 0, 0
 	e.mu.Lock()
+	e.drainBy = now
 	e.table.descend(math.MaxUint64, func(r *record) bool {
-		switch r.state {
-		case StateQueued:
-			e.cancelQueued(r, &Error{Code: CodeShutdown, Message: ErrShutdown.Error()}, now)
-			queued++
-		case StateRunning:
+		switch {
+		case r.state == StateRunning:
 			r.attempt.ask(ErrShutdown, now)
 			running++
+		case !r.state.Terminal():
+			e.end(r, StateCancelled, ending(ErrShutdown), now)
+			waiting++
 		}
 		return true
 	})
 	e.unlock()
-	e.cfg.Logger.Warn("drain ran out of time", slog.Int("queued_cancelled", queued), slog.Int("running_cancelled", running))
+	e.cfg.Logger.Warn("drain ran out of time", slog.Int("waiting_cancelled", waiting), slog.Int("running_cancelled", running))
+}
+
+// cancelLater ends what would only be due when the drain is over. The caller holds
+// mu.
+func (e *Engine) cancelLater() {
+	now := time.Now()
+	e.table.descend(math.MaxUint64, func(r *record) bool {
+		if p := r.plan; p != nil && !p.dueAt.IsZero() && p.dueAt.After(e.drainBy) {
+			e.end(r, StateCancelled, ending(ErrShutdown), now)
+		}
+		return true
+	})
 }
 
 // stop ends the goroutines: workers first, then the clock, then the router, which
@@ -79,6 +101,9 @@ func (e *Engine) stop() {
 	}
 	close(e.stopped)
 }
+
+// Draining returns a channel that is closed when Drain is called.
+func (e *Engine) Draining() <-chan struct{} { return e.drains }
 
 // Ready returns nil while the engine takes work: ErrDraining from Drain on, or
 // an error that says so while more than half of the pool is held by stuck

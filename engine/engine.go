@@ -3,6 +3,7 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Engine runs submitted messages on a bounded pool of standing workers. Its
@@ -21,11 +22,11 @@ type Engine struct {
 	types   atomic.Pointer[map[string]*messageType]
 	refused refusals
 
-	// finished is closed when the engine drains and no message is without its
-	// outcome, quiet when no worker is left but stuck ones, stopped when Drain
-	// is through. Each is closed once, by the engine.
-	finished, quiet, stopped chan struct{}
-	goroutines               sync.WaitGroup
+	// drains is closed by Drain, finished when the engine drains and no message is
+	// without its outcome, quiet when no worker is left but stuck ones, stopped when
+	// Drain is through. Each is closed once, by the engine.
+	drains, finished, quiet, stopped chan struct{}
+	goroutines                       sync.WaitGroup
 
 	// waiting mirrors, for workers that look without the lock, whether there is a
 	// message that could run.
@@ -33,21 +34,22 @@ type Engine struct {
 
 	mu sync.Mutex
 	// All below is guarded by mu.
-	table       table
-	ready       typeRing
-	deadlines   deadlines
-	queued      int
-	queuedBytes int64
-	running     int
-	stuck       int
-	unfinished  int // accepted messages without an outcome
-	rate        drainRate
+	table      table
+	ready      typeRing
+	keys       keys
+	deadlines  deadlines
+	backlog    backlog
+	running    int
+	stuck      int
+	unfinished int // accepted messages without an outcome
+	rate       drainRate
 
 	idle     []*worker // parked; the last parked is woken first, its cache is warm
 	workers  int
 	waking   bool // a woken worker has not taken the lock yet
 	draining bool
-	stopping bool // workers return when they find no work
+	drainBy  time.Time // what is due later is cancelled while draining
+	stopping bool      // workers return when they find no work
 }
 
 // New makes an engine and starts its goroutines, which end with Drain. The
@@ -61,10 +63,12 @@ func New(cfg Config) (*Engine, error) {
 		cfg:      cfg,
 		log:      newNotificationLog(cfg),
 		clock:    newClock(),
+		drains:   make(chan struct{}),
 		finished: make(chan struct{}),
 		quiet:    make(chan struct{}),
 		stopped:  make(chan struct{}),
 		table:    newTable(cfg),
+		keys:     newKeys(cfg.IdempotencyLimit),
 	}
 	e.types.Store(&map[string]*messageType{})
 	e.router = newRouter(e.log)

@@ -22,6 +22,11 @@ var (
 	ErrNotFound = errors.New("no such message")
 	// ErrTerminal: the message has ended, so it cannot be cancelled.
 	ErrTerminal = errors.New("the message has already ended")
+	// ErrNotRetryable: the message succeeded or has not ended, so there is nothing
+	// to retry.
+	ErrNotRetryable = errors.New("only a message that failed, was cancelled or expired can be retried")
+	// ErrKeyReused: the idempotency key belongs to a submission with other content.
+	ErrKeyReused = errors.New("this idempotency key was used for another message")
 	// ErrTypeRegistered: Register of a type that has a handler.
 	ErrTypeRegistered = errors.New("this message type already has a handler")
 	// ErrClosed: the subscription was closed, or the engine has stopped and the
@@ -49,6 +54,7 @@ const (
 	CodeShutdown       = "shutdown"
 	CodeResultTooLarge = "result_too_large"
 	CodeUnknownType    = "unknown_message_type"
+	CodeExpired        = "expired"
 )
 
 // Error is a failure in words that clients may read: a handler returns one, and

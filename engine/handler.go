@@ -16,7 +16,8 @@ import (
 // ErrCancelled, ErrShutdown). A handler that ignores it keeps its slot until it
 // returns.
 //
-// A returned error fails the message. Clients read its text only if an *Error
+// A returned error fails the attempt; what follows is up to the type's policy, or
+// to Permanent, RetryAfter and Snooze. Clients read its text only if an *Error
 // is in the chain; any other error reads "handler failed" to them and goes to
 // the log in full, so that no handler leaks a query or a path by accident. A
 // panic reads "handler crashed" and its stack goes to the log.
@@ -44,13 +45,13 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 
 // Typed adapts a function of Go values: MessageData is decoded as JSON into In
 // (empty data leaves In zero), and Out is encoded as the result with content
-// type application/json. Data that does not decode fails the message with code
-// "invalid_data".
+// type application/json. Data that does not decode fails the message, without a
+// retry, with code "invalid_data".
 func Typed[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
 	return HandlerFunc(func(ctx context.Context, m *Message) (Result, error) {
 		var in In
 		if err := decodeJSON(m.MessageData, &in); err != nil {
-			return Result{}, &Error{Code: CodeInvalidData, Message: "message_data: " + err.Error(), Cause: err}
+			return Result{}, Permanent(&Error{Code: CodeInvalidData, Message: "message_data: " + err.Error(), Cause: err})
 		}
 		out, err := fn(ctx, in)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 const (
@@ -28,9 +29,13 @@ func (e *Engine) Get(id ID) (Status, error) {
 
 // ListOptions selects what List returns.
 type ListOptions struct {
-	// State and MessageType filter; zero means any.
+	// State, MessageType and Key filter; zero means any.
 	State       State
 	MessageType string
+	Key         string
+	// AcceptedAfter and AcceptedBefore filter by AcceptedAt, exclusively; the zero
+	// time means any.
+	AcceptedAfter, AcceptedBefore time.Time
 	// Before continues a listing: the Next of the page before.
 	Before uint64
 	// Limit is the page's size, from 1 to 1,000. 0 means 100.
@@ -46,11 +51,8 @@ type Page struct {
 
 // List returns messages, newest accepted first. Errors: ErrInvalid.
 func (e *Engine) List(o ListOptions) (Page, error) {
-	if o.State != "" && !slices.Contains(States(), o.State) {
-		return Page{}, &InvalidError{Field: "state", Reason: fmt.Sprintf("%.40q is not a state: use one of %v", o.State, States())}
-	}
-	if o.Limit < 0 || o.Limit > maxPage {
-		return Page{}, &InvalidError{Field: "limit", Reason: fmt.Sprintf("%d is out of range: use 1 to %d", o.Limit, maxPage)}
+	if err := o.validate(); err != nil {
+		return Page{}, err
 	}
 	o.Limit = cmp.Or(o.Limit, defaultPage)
 	o.Before = cmp.Or(o.Before, math.MaxUint64)
@@ -58,6 +60,25 @@ func (e *Engine) List(o ListOptions) (Page, error) {
 	for !e.listStep(&o, &page) {
 	}
 	return page, nil
+}
+
+func (o *ListOptions) validate() error {
+	if o.State != "" && !slices.Contains(States(), o.State) {
+		return &InvalidError{Field: "state", Reason: fmt.Sprintf("%.40q is not a state: use one of %v", o.State, States())}
+	}
+	if o.Limit < 0 || o.Limit > maxPage {
+		return &InvalidError{Field: "limit", Reason: fmt.Sprintf("%d is out of range: use 1 to %d", o.Limit, maxPage)}
+	}
+	return nil
+}
+
+func (o *ListOptions) matches(r *record) bool {
+	m := &r.message
+	return (o.State == "" || r.state == o.State) &&
+		(o.MessageType == "" || m.MessageType == o.MessageType) &&
+		(o.Key == "" || m.Key == o.Key) &&
+		(o.AcceptedAfter.IsZero() || m.AcceptedAt.After(o.AcceptedAfter)) &&
+		(o.AcceptedBefore.IsZero() || m.AcceptedAt.Before(o.AcceptedBefore))
 }
 
 // listStep looks at up to scanStep records before o.Before; it reports whether
@@ -76,7 +97,7 @@ func (e *Engine) listStep(o *ListOptions, page *Page) bool {
 			return false
 		}
 		o.Before = r.place.sequence
-		if (o.State == "" || r.state == o.State) && (o.MessageType == "" || r.message.MessageType == o.MessageType) {
+		if o.matches(r) {
 			page.Messages = append(page.Messages, r.status())
 		}
 		return true

@@ -53,7 +53,7 @@ func (l *notificationLog) append(n *Notification) {
 	number := l.entries.end
 	entry := l.entries.push()
 	*entry = *n
-	entry.Number = number
+	entry.Number, entry.log = number, l.id
 	l.last.Store(number)
 }
 

@@ -23,7 +23,7 @@ func start(t testing.TB, cfg engine.Config) *engine.Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Hour)
 		defer cancel()
 		if err := e.Drain(ctx); err != nil {
 			t.Errorf("drain: %v", err)
@@ -66,7 +66,7 @@ func subscribe(t testing.TB, e *engine.Engine, pattern string, from engine.Curso
 func read(t testing.TB, sub *engine.Subscription, n int) []engine.Notification {
 	t.Helper()
 	var all []engine.Notification
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Hour)
 	defer cancel()
 	for len(all) < n {
 		d, err := sub.Next(ctx)

@@ -28,19 +28,70 @@ type Submission struct {
 	// Metadata travels with the message untouched: at most 32 entries, names
 	// and values together at most 8 KiB.
 	Metadata map[string]string
+
+	// Delay and DeliverAt hold the message back: for a time from now on, or until
+	// a time; at most one of them is set, and not beyond 366 days from now. A
+	// DeliverAt in the past means now. A message that is held back takes its place
+	// in its key's order only when it is due.
+	Delay     time.Duration
+	DeliverAt time.Time
+	// ExpiresAt ends the message with StateExpired if no attempt has started by
+	// then; the zero time means never. It must be in the future.
+	ExpiresAt time.Time
+	// Timeout and MaxAttempts tighten the type's policy for this message; 0 means
+	// the policy's own. More than the policy allows is refused.
+	Timeout     time.Duration
+	MaxAttempts int
+
+	// IdempotencyKey makes submitting twice safe: a second submission with the key
+	// and the same content is answered with the first one's Receipt. At most 255
+	// bytes; empty means none.
+	IdempotencyKey string
+	// IdempotencyTTL is how long the key is remembered after acceptance, and in
+	// any case until the message has ended. 0 means Config.IdempotencyTTL, more
+	// than that is refused; UntilTerminal frees the key when the message ends.
+	IdempotencyTTL time.Duration
+
+	// Traceparent and Tracestate are the W3C Trace Context of the submitter; the
+	// engine carries them. Empty, or valid by that standard.
+	Traceparent string
+	Tracestate  string
+	// CloudEvent is what the message keeps of the CloudEvent it came in as, if it
+	// did.
+	CloudEvent *CloudEvent
+}
+
+// UntilTerminal as Submission.IdempotencyTTL frees the key as soon as the message
+// has ended.
+const UntilTerminal time.Duration = -1
+
+// CloudEvent holds the context attributes that a message keeps which came in as
+// a CloudEvent (CloudEvents 1.0.2, section 3.1). Do not change one that was
+// submitted.
+type CloudEvent struct {
+	// ID and Source identify the event for its producer.
+	ID, Source string
+	// Type is the event's own, which need not be the message type.
+	Type string
+	// Subject and Time are optional.
+	Subject string
+	Time    time.Time
 }
 
 // Receipt is the answer to an accepted Submission.
 type Receipt struct {
 	// ID names the message from now on.
 	ID ID
-	// State is the state at acceptance: StateQueued.
+	// State is the state at acceptance: StateQueued, or StateScheduled.
 	State State
 	// MessageType is the submission's.
 	MessageType string
 	// Cursor is the log position at acceptance: a subscription from it sees the
 	// message's notification, even if the work is done by then.
 	Cursor Cursor
+	// Replayed is true if this is the receipt of an earlier submission with the
+	// same idempotency key.
+	Replayed bool
 }
 
 // Message is what a handler receives. It is the handler's until Handle returns;
@@ -49,7 +100,8 @@ type Message struct {
 	// ID is the same on every attempt: what a handler is idempotent by.
 	ID ID
 	// MessageType, MessageData, ContentType, ResponseNotification, Key,
-	// Priority and Metadata are the submission's.
+	// Priority, Metadata, Traceparent, Tracestate and CloudEvent are the
+	// submission's.
 	MessageType          string
 	MessageData          []byte
 	ContentType          string
@@ -57,6 +109,9 @@ type Message struct {
 	Key                  string
 	Priority             int
 	Metadata             map[string]string
+	Traceparent          string
+	Tracestate           string
+	CloudEvent           *CloudEvent
 	// Attempt counts from 1.
 	Attempt int
 	// AcceptedAt is when Submit accepted the message.
@@ -94,18 +149,48 @@ type Status struct {
 	Key                  string
 	Priority             int
 	Metadata             map[string]string
+	Traceparent          string
+	Tracestate           string
+	CloudEvent           *CloudEvent
 	// MessageBytes is the length of the message's data.
 	MessageBytes int
 	// Attempt is the number of the latest attempt; 0 before the first.
 	Attempt int
+	// MaxAttempts and Timeout are those in force for the message; a Timeout of 0
+	// means none.
+	MaxAttempts int
+	Timeout     time.Duration
+	// Attempts are the latest attempts, oldest first, at most 20; the last one is
+	// under way in StateRunning.
+	Attempts []Attempt
+	// DueAt is when a message in StateScheduled or StateRetrying is queued again;
+	// zero otherwise, and while a retry waits for a stuck handler to return.
+	DueAt time.Time
+	// ExpiresAt is the submission's.
+	ExpiresAt time.Time
 	// Progress is the latest report, nil if there was none.
 	Progress *Progress
 	// CancelRequested is true from Cancel of a running message on.
 	CancelRequested bool
-	// AcceptedAt, StartedAt and FinishedAt are zero for what has not happened.
+	// AcceptedAt, StartedAt (of the latest attempt) and FinishedAt are zero for
+	// what has not happened.
 	AcceptedAt, StartedAt, FinishedAt time.Time
 	// Error is set in every terminal state but StateSucceeded.
 	Error *Error
 	// Result is the handler's, in StateSucceeded. Do not change its bytes.
 	Result Result
+}
+
+// Attempt is one run of a message's handler, as its Status tells.
+type Attempt struct {
+	// Number counts from 1.
+	Number int
+	// State is how the attempt ended: StateSucceeded, StateFailed, StateCancelled,
+	// StateScheduled for a snooze, or StateRunning if it has not.
+	State State
+	// StartedAt and FinishedAt; FinishedAt is zero while it runs.
+	StartedAt, FinishedAt time.Time
+	// Error is why it did not succeed; nil in StateSucceeded, StateScheduled and
+	// StateRunning.
+	Error *Error
 }

@@ -23,7 +23,16 @@ type Notification struct {
 	Error *Error
 	// Result is the handler's. Do not change its bytes.
 	Result Result
+	// Traceparent, Tracestate and CloudEvent are the message's.
+	Traceparent, Tracestate string
+	CloudEvent              *CloudEvent
+
+	log uint32
 }
+
+// Cursor is the position just after the notification: subscribe from it for what
+// follows.
+func (n *Notification) Cursor() Cursor { return Cursor{Log: n.log, Number: n.Number, set: true} }
 
 // OK reports whether the message succeeded.
 func (n *Notification) OK() bool { return n.State == StateSucceeded }

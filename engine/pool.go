@@ -71,12 +71,12 @@ func (e *Engine) work(w *worker) {
 		}
 		step := e.turn(w, done, next)
 		if done != nil {
-			e.logOutcome(done)
+			e.report(done)
 			done = nil
 		}
 		switch step {
 		case stepRun:
-			next.run()
+			next.execute()
 			done, next = next, nil
 		case stepLook:
 			w.looked = !e.lookAgain()
@@ -151,7 +151,7 @@ func (e *Engine) claim(a *attempt, now time.Time) bool {
 	}
 	r := t.queue.pop()
 	e.ready.remove(t)
-	e.dequeue(r)
+	e.leave(r)
 	t.running++
 	e.running++
 	e.ready.update(t)
@@ -159,44 +159,46 @@ func (e *Engine) claim(a *attempt, now time.Time) bool {
 	r.state = StateRunning
 	r.attempt = a
 	r.startedIn = now.Sub(r.message.AcceptedAt)
-	t.wait.observe(r.startedIn)
+	waited := r.startedIn
+	if p := r.plan; p != nil {
+		e.deadlines.remove(&p.timer)
+		if a.ready = p.readyAt; !a.ready.IsZero() {
+			waited = now.Sub(a.ready)
+		}
+	}
+	t.wait.observe(waited)
 	a.begin(r, now)
 	if a.timeout > 0 {
-		e.deadlines.push(a)
+		e.deadlines.push(&a.timer)
 	}
 	return true
 }
 
-// dequeue takes a message that no longer waits off the queue's counts.
-func (e *Engine) dequeue(r *record) {
-	t := r.messageType
-	t.queued--
-	t.queuedBytes -= r.size
-	e.queued--
-	e.queuedBytes -= r.size
-}
-
-// finish is called when the handler returned: the message gets its outcome,
-// unless it has one, and the slot and the key go on. The caller holds mu.
+// finish is called when the handler returned: the message gets its outcome or
+// another attempt, unless it went on without the handler; the slot becomes free,
+// and the key too, except for a retry. The caller holds mu.
 func (e *Engine) finish(a *attempt, now time.Time) {
 	r, t := a.record, a.record.messageType
-	e.deadlines.remove(a)
+	e.deadlines.remove(&a.timer)
 	t.duration.observe(now.Sub(a.began))
+	t.running--
+	e.running--
 	if a.over {
 		a.late = true
 		t.stuck--
 		e.stuck--
+		e.unblock(r, now)
 	} else {
 		a.over = true
-		state, failure := a.outcome()
-		if state == StateSucceeded {
+		v := a.judge(a.returned.err, a.ctx.ending(a.returned.err))
+		if a.state = v.state; v.state == StateSucceeded {
 			r.succeed(a.returned.result)
 		}
-		e.settle(r, state, failure, now)
+		e.conclude(a, v, now)
 	}
-	t.running--
-	e.running--
-	t.queue.passKey(r)
+	if r.state.Terminal() {
+		t.queue.passKey(r)
+	}
 	e.ready.update(t)
 	e.dropIfDone(t)
 }
@@ -205,8 +207,10 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 // then the log, then (by the router) the subscribers. The caller holds mu and
 // has taken the record out of every queue.
 func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
-	r.state, r.failure, r.finishedIn = state, failure, now.Sub(r.message.AcceptedAt)
-	r.attempt = nil
+	r.state, r.failure, r.attempt = state, failure, nil
+	if r.plan != nil {
+		e.release(r.plan)
+	}
 	t := r.messageType
 	t.outcomes.add(state)
 	t.rate.add(now)
@@ -222,14 +226,25 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 			State:                state,
 			Error:                failure,
 			Result:               r.result,
+			Traceparent:          r.message.Traceparent,
+			Tracestate:           r.message.Tracestate,
+			CloudEvent:           r.message.CloudEvent,
 		})
 	}
 }
 
-// logOutcome tells the operator how an attempt ended. The caller is its worker.
-func (e *Engine) logOutcome(a *attempt) {
+// report tells the observer and the operator how an attempt ended. The caller is
+// its worker.
+func (e *Engine) report(a *attempt) {
+	if a.run != nil {
+		a.run.Settled(a.state, a.state.Terminal() && a.message.ResponseNotification != "")
+	}
 	level, message := slog.LevelDebug, "message succeeded"
 	switch {
+	case a.state == StateScheduled:
+		message = "message snoozed"
+	case a.state == StateRetrying && a.returned.stack == nil:
+		level, message = slog.LevelWarn, "attempt failed: another one follows"
 	case a.late:
 		level, message = slog.LevelWarn, "stuck handler returned"
 	case a.returned.stack != nil:
@@ -267,5 +282,5 @@ func (e *Engine) replace(a *attempt) {
 	e.finish(a, time.Now())
 	e.workers--
 	e.unlock()
-	e.logOutcome(a)
+	e.report(a)
 }

@@ -21,9 +21,10 @@ type lane struct {
 
 func (q *typeQueue) empty() bool { return q.occupied == 0 }
 
-// push lets r wait: ready, or behind the message that has its key.
+// push lets r wait: ready, or behind the message that has its key. A message that
+// comes back for a retry still has it.
 func (q *typeQueue) push(r *record) {
-	if r.message.Key == "" {
+	if r.message.Key == "" || r.lane != nil {
 		q.pushReady(r)
 		return
 	}

@@ -36,7 +36,7 @@ func (s *Subscription) Poll(buf []Notification) (Delivery, error) {
 func (s *Subscription) read(d *Delivery) (drained bool) {
 	if s.foreign {
 		s.foreign = false
-		d.Gap = &Gap{}
+		d.Gap = &Gap{Cursor: s.position()}
 		return false
 	}
 	switch {
@@ -50,6 +50,10 @@ func (s *Subscription) read(d *Delivery) (drained bool) {
 	}
 }
 
+func (s *Subscription) gap(from, to uint64) *Gap {
+	return &Gap{From: from, To: to, Cursor: s.log.at(to)}
+}
+
 func (s *Subscription) readReplay(d *Delivery) {
 	r := &s.replays[0]
 	match := func(n *Notification) bool {
@@ -58,7 +62,7 @@ func (s *Subscription) readReplay(d *Delivery) {
 	var first, next uint64
 	d.Notifications, first, next, _ = s.log.scan(r.next, match, d.Notifications)
 	if r.next < first {
-		d.Gap = &Gap{From: r.next, To: min(first, r.end) - 1}
+		d.Gap = s.gap(r.next, min(first, r.end)-1)
 	}
 	r.next = next
 	if r.next >= r.end {
@@ -76,7 +80,7 @@ func (s *Subscription) scan(d *Delivery) (drained bool) {
 	var first, next uint64
 	d.Notifications, first, next, drained = s.log.scan(s.next, match, d.Notifications)
 	if s.next < first {
-		d.Gap = &Gap{From: s.next, To: first - 1}
+		d.Gap = s.gap(s.next, first-1)
 	}
 	s.next = next
 	if drained {
@@ -103,7 +107,7 @@ func (s *Subscription) readPending(d *Delivery) (drained bool) {
 	var first uint64
 	d.Notifications, taken, first = s.log.pick(s.pending, d.Notifications)
 	if lost := taken - len(d.Notifications); lost > 0 {
-		d.Gap = &Gap{From: s.pending[0], To: first - 1}
+		d.Gap = s.gap(s.pending[0], first-1)
 	}
 	s.next = s.pending[taken-1] + 1
 	if s.pending = s.pending[taken:]; len(s.pending) == 0 {
@@ -121,12 +125,12 @@ func (s *Subscription) readProgress(d *Delivery) {
 		if a.ended.Load() || p == nil {
 			continue
 		}
-		m := &a.record.message
+		m := a.message
 		d.Progress = append(d.Progress, ProgressReport{
 			ID:                   m.ID,
 			MessageType:          m.MessageType,
 			ResponseNotification: m.ResponseNotification,
-			Attempt:              m.Attempt,
+			Attempt:              a.number,
 			Progress:             *p,
 		})
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +21,8 @@ type record struct {
 
 	state      State
 	attempt    *attempt      // non-nil while StateRunning
+	attempts   int           // how many began
+	plan       *plan         // nil for most
 	cancelled  bool          // Cancel was called while it ran
 	startedIn  time.Duration // since acceptance; 0 before
 	finishedIn time.Duration // since acceptance; 0 before
@@ -31,6 +34,7 @@ type record struct {
 	prev, next *record     // links of list
 	lane       *lane       // nil without a key
 	place      place       // in the order of acceptance
+	kept       uint64      // in the history; 0 before
 }
 
 func newRecord(s *Submission, t *messageType, now time.Time) *record {
@@ -44,6 +48,10 @@ func newRecord(s *Submission, t *messageType, now time.Time) *record {
 			Key:                  s.Key,
 			Priority:             s.Priority,
 			Metadata:             s.Metadata,
+			Traceparent:          s.Traceparent,
+			Tracestate:           s.Tracestate,
+			CloudEvent:           s.CloudEvent,
+			Attempt:              1,
 			AcceptedAt:           now,
 		},
 		messageBytes: len(s.MessageData),
@@ -51,9 +59,14 @@ func newRecord(s *Submission, t *messageType, now time.Time) *record {
 		state:        StateQueued,
 	}
 	r.size = recordOverhead + int64(len(s.MessageData)+len(s.ResponseNotification)+len(s.Key)+len(s.ContentType))
+	r.size += int64(len(s.Traceparent) + len(s.Tracestate))
 	for name, value := range s.Metadata {
 		r.size += int64(len(name) + len(value))
 	}
+	if event := s.CloudEvent; event != nil {
+		r.size += int64(len(event.ID) + len(event.Source) + len(event.Type) + len(event.Subject))
+	}
+	r.arrange(s, now)
 	return r
 }
 
@@ -75,21 +88,53 @@ func (r *record) status() Status {
 		Key:                  m.Key,
 		Priority:             m.Priority,
 		Metadata:             m.Metadata,
+		Traceparent:          m.Traceparent,
+		Tracestate:           m.Tracestate,
+		CloudEvent:           m.CloudEvent,
 		MessageBytes:         r.messageBytes,
-		Attempt:              m.Attempt,
+		Attempt:              r.attempts,
+		MaxAttempts:          r.maxAttempts(),
+		Timeout:              r.timeout(),
 		Progress:             r.progress.Load(),
 		CancelRequested:      r.cancelled,
 		AcceptedAt:           m.AcceptedAt,
 		Error:                r.failure,
 		Result:               r.result,
 	}
-	if m.Attempt > 0 {
+	if r.attempts > 0 {
 		s.StartedAt = m.AcceptedAt.Add(r.startedIn)
 	}
 	if r.state.Terminal() {
 		s.FinishedAt = m.AcceptedAt.Add(r.finishedIn)
 	}
+	if r.plan != nil {
+		s.DueAt, s.ExpiresAt = r.plan.dueAt, r.plan.expiresAt
+		s.Attempts = slices.Clone(r.plan.past)
+	}
+	if n := len(s.Attempts); r.attempts > 0 && (n == 0 || s.Attempts[n-1].Number < r.attempts) {
+		s.Attempts = append(s.Attempts, r.current(r.state, r.failure, s.FinishedAt))
+	}
 	return s
+}
+
+// current describes the latest attempt.
+func (r *record) current(state State, failure *Error, finished time.Time) Attempt {
+	return Attempt{
+		Number:     r.attempts,
+		State:      state,
+		StartedAt:  r.message.AcceptedAt.Add(r.startedIn),
+		FinishedAt: finished,
+		Error:      failure,
+	}
+}
+
+// timeout is what the message's attempts may take; 0 means for ever.
+func (r *record) timeout() time.Duration {
+	timeout := max(r.messageType.policy.Timeout, 0)
+	if r.plan != nil && r.plan.timeout > 0 && (timeout == 0 || r.plan.timeout < timeout) {
+		timeout = r.plan.timeout
+	}
+	return timeout
 }
 
 // recordList is a doubly linked list through the records themselves: joining,

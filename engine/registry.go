@@ -15,15 +15,15 @@ type messageType struct {
 	policy  Policy
 	open    bool // false from Unregister on; the entry goes when its work is done
 
-	queue       typeQueue
-	queued      int // waiting, those behind their key included
-	queuedBytes int64
-	running     int
-	stuck       int
-	inRing      bool
-	prev, next  *messageType // links of the ring
+	queue      typeQueue
+	backlog    backlog // those behind their key included
+	running    int
+	stuck      int
+	inRing     bool
+	prev, next *messageType // links of the ring
 
 	submitted uint64
+	retries   uint64 // attempts after which another followed
 	outcomes  outcomeCounts
 	duration  histogram
 	wait      histogram
@@ -34,7 +34,7 @@ func newMessageType(name string) *messageType { return &messageType{name: name} 
 
 // eligible reports whether a worker may take a message of this type now.
 func (t *messageType) eligible() bool {
-	return !t.queue.empty() && (t.policy.Concurrency == 0 || t.running < t.policy.Concurrency)
+	return !t.queue.empty() && !t.policy.Paused && (t.policy.Concurrency == 0 || t.running < t.policy.Concurrency)
 }
 
 // Register names the handler of a message type, before or while messages run.
@@ -84,11 +84,31 @@ func (e *Engine) Unregister(messageType string) error {
 	return nil
 }
 
+// Reconfigure changes the policy of a registered type from now on: for messages
+// that wait, and for attempts that start. change gets the policy in force and
+// must not call the engine. Errors: ErrUnknownType, ErrInvalid.
+func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStats, error) {
+	e.mu.Lock()
+	defer e.unlock()
+	t := e.lookup(messageType)
+	if t == nil || !t.open {
+		return TypeStats{}, &unknownTypeError{messageType}
+	}
+	policy := t.policy
+	change(&policy)
+	if err := policy.validate(); err != nil {
+		return TypeStats{}, err
+	}
+	t.policy = policy.withDefaults()
+	e.ready.update(t)
+	return t.stats(), nil
+}
+
 func (e *Engine) lookup(messageType string) *messageType { return (*e.types.Load())[messageType] }
 
 // dropIfDone removes an unregistered type whose last work is done.
 func (e *Engine) dropIfDone(t *messageType) {
-	if t.open || t.queued > 0 || t.running > 0 {
+	if t.open || t.backlog.len() > 0 || t.running > 0 {
 		return
 	}
 	types := maps.Clone(*e.types.Load())

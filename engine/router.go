@@ -153,7 +153,7 @@ func (r *router) routeReports() bool {
 	defer r.mu.Unlock()
 	for _, a := range reports {
 		a.reported.Store(false)
-		m := &a.record.message
+		m := a.message
 		tell := func(s *Subscription) { s.offerProgress(a) }
 		r.index.each(m.ResponseNotification, m.MessageType, m.ID, tell)
 		for s := range r.index.all {

@@ -6,31 +6,40 @@ import (
 	"time"
 )
 
-// deadlines is a heap of live attempts, the one that is due next first.
-// Attempts know their position, so that one that ends leaves at once. Guarded by
+// timer is what is due at a time: the end of an attempt's time, or what a message
+// waits for. Exactly one of attempt and record is set. Guarded by Engine.mu.
+type timer struct {
+	due      time.Time
+	position int // in deadlines, from 1; 0 means not in it
+	attempt  *attempt
+	record   *record
+}
+
+// deadlines is a heap of timers, the one that is due next first. Timers know
+// their position, so that one that is no longer needed leaves at once. Guarded by
 // Engine.mu.
 type deadlines struct {
-	heap  []*attempt
+	heap  []*timer
 	armed time.Time // when the clock wakes next; zero if it sleeps
 }
 
-func (d *deadlines) push(a *attempt) {
-	d.heap = append(d.heap, a)
-	a.position = len(d.heap)
+func (d *deadlines) push(t *timer) {
+	d.heap = append(d.heap, t)
+	t.position = len(d.heap)
 	d.up(len(d.heap) - 1)
 }
 
-func (d *deadlines) remove(a *attempt) {
-	if a.position == 0 {
+func (d *deadlines) remove(t *timer) {
+	if t.position == 0 {
 		return
 	}
-	i, last := a.position-1, len(d.heap)-1
+	i, last := t.position-1, len(d.heap)-1
 	if i != last {
 		d.set(i, d.heap[last])
 	}
 	d.heap[last] = nil
 	d.heap = d.heap[:last]
-	a.position = 0
+	t.position = 0
 	if i < last {
 		d.up(i)
 		d.down(i)
@@ -71,9 +80,9 @@ func (d *deadlines) swap(i, j int) {
 	d.set(j, a)
 }
 
-func (d *deadlines) set(i int, a *attempt) {
-	d.heap[i] = a
-	a.position = i + 1
+func (d *deadlines) set(i int, t *timer) {
+	d.heap[i] = t
+	t.position = i + 1
 }
 
 // rearm reports whether the clock has to wake earlier than it would, and when.
@@ -141,21 +150,25 @@ func (e *Engine) runClock() {
 	}
 }
 
-// fireDue ends the attempts whose time is over: first the context, and after the
-// grace the message.
+// fireDue does what is due: attempts whose time is over end, first their context
+// and after the grace the message; messages that waited for their time are queued,
+// or have expired.
 func (e *Engine) fireDue(now time.Time) {
 	var stuck []*attempt
 	e.mu.Lock()
 	e.deadlines.armed = time.Time{}
 	for len(e.deadlines.heap) > 0 && !e.deadlines.heap[0].due.After(now) {
-		a := e.deadlines.heap[0]
-		if a.asked == nil {
+		t := e.deadlines.heap[0]
+		switch a := t.attempt; {
+		case a == nil:
+			e.onDue(t.record, now)
+		case a.asked == nil:
 			a.ask(ErrTimeout, now)
-			continue
+		default:
+			e.deadlines.remove(t)
+			e.leaveBehind(a, now)
+			stuck = append(stuck, a)
 		}
-		e.deadlines.remove(a)
-		e.leaveBehind(a, now)
-		stuck = append(stuck, a)
 	}
 	e.unlock()
 	if len(stuck) > 0 {
@@ -163,15 +176,16 @@ func (e *Engine) fireDue(now time.Time) {
 	}
 }
 
-// leaveBehind gives the message of a handler that does not return its outcome.
-// The slot and the key stay taken until it does. The caller holds mu.
+// leaveBehind lets a message go on without its handler, which does not return:
+// to its outcome, or to a retry that waits for the return. The slot and the key
+// stay taken until then. The caller holds mu.
 func (e *Engine) leaveBehind(a *attempt, now time.Time) {
 	a.over = true
 	a.ended.Store(true)
 	a.record.messageType.stuck++
 	e.stuck++
-	state, failure := a.ending(a.asked)
-	e.settle(a.record, state, failure, now)
+	a.record.needPlan().blockedBy = a
+	e.conclude(a, a.judge(nil, a.asked), now)
 }
 
 func (e *Engine) logStuck(attempts []*attempt) {

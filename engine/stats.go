@@ -32,10 +32,10 @@ type Stats struct {
 	Types map[string]TypeStats
 	// Refused counts refusals by reason, over all types.
 	Refused map[RefusalReason]uint64
-	// Queued, QueuedBytes and Running are what is there now.
-	Queued      int
-	QueuedBytes int64
-	Running     int
+	// Scheduled, Queued, Retrying and Running are how many messages are in these
+	// states now; QueuedBytes is what the first three hold.
+	Scheduled, Queued, Retrying, Running int
+	QueuedBytes                          int64
 	// Stuck is how many handlers go on after their outcome was published
 	// without them. They count in Running.
 	Stuck int
@@ -60,11 +60,14 @@ type TypeStats struct {
 	Submitted uint64
 	// Refused counts this type's refusals by reason.
 	Refused map[RefusalReason]uint64
-	// Queued, QueuedBytes, Running and Stuck are what is there now.
-	Queued      int
-	QueuedBytes int64
-	Running     int
-	Stuck       int
+	// Scheduled, Queued, Retrying and Running are how many messages are in these
+	// states now; QueuedBytes is what the first three hold.
+	Scheduled, Queued, Retrying, Running int
+	QueuedBytes                          int64
+	// Stuck is how many handlers go on after their message went on without them.
+	Stuck int
+	// Retries counts attempts after which another one followed.
+	Retries uint64
 	// Outcomes counts ended messages by terminal state.
 	Outcomes map[State]uint64
 	// HandlerDuration is how long handlers ran, QueueWait how long messages
@@ -90,7 +93,8 @@ func (e *Engine) Stats() Stats {
 	for name, t := range *e.types.Load() {
 		s.Types[name] = t.stats()
 	}
-	s.Queued, s.QueuedBytes = e.queued, e.queuedBytes
+	s.Scheduled, s.Queued, s.Retrying = e.backlog.scheduled, e.backlog.queued, e.backlog.retrying
+	s.QueuedBytes = e.backlog.bytes
 	s.Running, s.Stuck = e.running, e.stuck
 	s.Draining = e.draining
 	return s
@@ -112,8 +116,11 @@ func (t *messageType) stats() TypeStats {
 		Policy:          t.policy,
 		Submitted:       t.submitted,
 		Refused:         t.refused.byReason(),
-		Queued:          t.queued,
-		QueuedBytes:     t.queuedBytes,
+		Scheduled:       t.backlog.scheduled,
+		Queued:          t.backlog.queued,
+		Retrying:        t.backlog.retrying,
+		QueuedBytes:     t.backlog.bytes,
+		Retries:         t.retries,
 		Running:         t.running,
 		Stuck:           t.stuck,
 		Outcomes:        t.outcomes.byState(),
@@ -155,7 +162,7 @@ func (c *refusals) byReason() map[RefusalReason]uint64 {
 }
 
 // outcomeCounts counts outcomes by terminal state. Guarded by Engine.mu.
-type outcomeCounts struct{ succeeded, failed, cancelled uint64 }
+type outcomeCounts struct{ succeeded, failed, cancelled, expired uint64 }
 
 func (c *outcomeCounts) add(s State) {
 	switch s {
@@ -163,11 +170,13 @@ func (c *outcomeCounts) add(s State) {
 		c.succeeded++
 	case StateFailed:
 		c.failed++
-	default:
+	case StateCancelled:
 		c.cancelled++
+	default:
+		c.expired++
 	}
 }
 
 func (c *outcomeCounts) byState() map[State]uint64 {
-	return map[State]uint64{StateSucceeded: c.succeeded, StateFailed: c.failed, StateCancelled: c.cancelled}
+	return map[State]uint64{StateSucceeded: c.succeeded, StateFailed: c.failed, StateCancelled: c.cancelled, StateExpired: c.expired}
 }

@@ -8,7 +8,7 @@ import (
 
 // Submit accepts a message or refuses it, without waiting. Errors: ErrInvalid,
 // ErrTooLarge, ErrUnknownType, ErrQueueFull (a *QueueFullError), ErrDraining,
-// and ctx's own if it has ended.
+// ErrKeyReused, and ctx's own if it has ended.
 //
 // A message of an unknown type whose submission has a response notification is
 // also answered there, with "no handler for message type".
@@ -16,39 +16,65 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, err
 	}
+	if e.cfg.Observer == nil {
+		return e.accept(&s)
+	}
+	observed := s // for the observer to change, and to escape
+	done := e.cfg.Observer.Submit(ctx, &observed)
+	receipt, err := e.accept(&observed)
+	done(receipt, err)
+	return receipt, err
+}
+
+func (e *Engine) accept(s *Submission) (Receipt, error) {
+	now := time.Now()
 	t := e.lookup(s.MessageType)
-	if err := e.check(&s, t); err != nil {
+	if err := e.check(s, t, now); err != nil {
 		return Receipt{}, err
 	}
-	now := time.Now()
-	r := newRecord(&s, t, now)
+	r := newRecord(s, t, now)
 	// Read before the message can run: its notification has a higher number.
-	cursor := e.log.cursor()
+	receipt := Receipt{ID: r.message.ID, State: r.state, MessageType: t.name, Cursor: e.log.cursor()}
+	var key *keyEntry
+	if s.IdempotencyKey != "" {
+		key = newKeyEntry(s, receipt, now, e.cfg.IdempotencyTTL)
+	}
 
 	e.mu.Lock()
-	if err := e.admit(t, r.size, now); err != nil {
-		e.mu.Unlock()
+	defer e.unlock()
+	if key != nil {
+		if first, err := e.keys.find(key, now); first != nil || err != nil {
+			return first.replay(), e.refuseReuse(t, err)
+		}
+	}
+	if err := e.admit(t, s, r.size, now); err != nil {
 		return Receipt{}, err
+	}
+	if key != nil {
+		if err := e.rememberKey(key, r, now); err != nil {
+			return Receipt{}, err
+		}
 	}
 	e.table.add(r)
 	e.unfinished++
 	t.submitted++
-	t.queued++
-	t.queuedBytes += r.size
-	e.queued++
-	e.queuedBytes += r.size
-	t.queue.push(r)
-	e.ready.update(t)
-	e.unlock()
-	return Receipt{ID: r.message.ID, State: StateQueued, MessageType: t.name, Cursor: cursor}, nil
+	e.enter(r)
+	if r.plan != nil {
+		e.watch(r)
+	}
+	if r.state == StateQueued {
+		t.queue.push(r)
+		e.ready.update(t)
+	}
+	return receipt, nil
 }
 
 // check refuses what no free slot would help. t is nil for an unknown type.
-func (e *Engine) check(s *Submission, t *messageType) error {
+func (e *Engine) check(s *Submission, t *messageType, now time.Time) error {
 	if s.MessageType == "" || len(s.MessageType) > maxTypeBytes {
 		return e.refuse(nil, RefusedInvalid, validateType(s.MessageType))
 	}
-	if err := s.validate(); err != nil {
+	if err := s.validate(now, e.cfg.IdempotencyTTL); err != nil {
 		return e.refuse(t, RefusedInvalid, err)
 	}
 	if int64(len(s.MessageData)) > e.cfg.MaxMessageBytes {
@@ -76,6 +102,9 @@ func (e *Engine) refuseUnknown(s *Submission) error {
 			ResponseNotification: s.ResponseNotification,
 			State:                StateFailed,
 			Error:                &Error{Code: CodeUnknownType, Message: unknownType(s.MessageType)},
+			Traceparent:          s.Traceparent,
+			Tracestate:           s.Tracestate,
+			CloudEvent:           s.CloudEvent,
 		})
 	}
 	e.unlock()
@@ -86,28 +115,39 @@ func (e *Engine) refuseUnknown(s *Submission) error {
 }
 
 // admit refuses what does not fit now. The caller holds mu.
-func (e *Engine) admit(t *messageType, size int64, now time.Time) error {
+func (e *Engine) admit(t *messageType, s *Submission, size int64, now time.Time) error {
+	if err := e.admitSize(t, size, now); err != nil {
+		return err
+	}
+	if err := s.tightens(&t.policy); err != nil {
+		return e.refuse(t, RefusedInvalid, err)
+	}
+	return nil
+}
+
+// admitSize refuses what there is no room for. The caller holds mu.
+func (e *Engine) admitSize(t *messageType, size int64, now time.Time) error {
 	switch {
 	case e.draining:
 		return e.refuse(t, RefusedDraining, ErrDraining)
 	case !t.open:
 		return e.refuse(nil, RefusedUnknownType, &unknownTypeError{t.name})
-	case t.policy.QueueLimit > 0 && t.queued >= t.policy.QueueLimit:
+	case t.policy.QueueLimit > 0 && t.backlog.len() >= t.policy.QueueLimit:
 		return e.refuseFull(t, ScopeType, int64(t.policy.QueueLimit), "messages", now)
-	case t.policy.QueueBytes > 0 && t.queuedBytes+size > t.policy.QueueBytes:
+	case t.policy.QueueBytes > 0 && t.backlog.bytes+size > t.policy.QueueBytes:
 		return e.refuseFull(t, ScopeType, t.policy.QueueBytes, "bytes", now)
-	case e.queued >= e.cfg.QueueLimit:
+	case e.backlog.len() >= e.cfg.QueueLimit:
 		return e.refuseFull(t, ScopeServer, int64(e.cfg.QueueLimit), "messages", now)
-	case e.queuedBytes+size > e.cfg.QueueBytes:
+	case e.backlog.bytes+size > e.cfg.QueueBytes:
 		return e.refuseFull(t, ScopeServer, e.cfg.QueueBytes, "bytes", now)
 	}
 	return nil
 }
 
 func (e *Engine) refuseFull(t *messageType, scope Scope, limit int64, unit string, now time.Time) error {
-	reason, wait := RefusedServerFull, e.rate.timeToDrain(e.queued/4+1, now)
+	reason, wait := RefusedServerFull, e.rate.timeToDrain(e.backlog.len()/4+1, now)
 	if scope == ScopeType {
-		reason, wait = RefusedTypeFull, t.rate.timeToDrain(t.queued/4+1, now)
+		reason, wait = RefusedTypeFull, t.rate.timeToDrain(t.backlog.len()/4+1, now)
 	}
 	return e.refuse(t, reason, &QueueFullError{Scope: scope, MessageType: t.name, Limit: limit, Unit: unit, RetryAfter: wait})
 }

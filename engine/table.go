@@ -64,6 +64,7 @@ func (t *table) add(r *record) {
 // keep moves a record that reached its outcome to the history, and forgets the
 // oldest of those that no longer fit.
 func (t *table) keep(r *record) {
+	r.kept = t.history.end
 	*t.history.push() = ended{id: r.message.ID, size: r.size, place: r.place}
 	t.historyBytes += r.size
 	for t.history.len() > t.limit || t.historyBytes > t.limitBytes {
@@ -71,8 +72,21 @@ func (t *table) keep(r *record) {
 	}
 }
 
+// revive takes a record out of the history, to run again. Its entry there stays,
+// empty, until its turn comes.
+func (t *table) revive(r *record) {
+	entry := t.history.at(r.kept)
+	t.historyBytes -= entry.size
+	*entry = ended{}
+	r.kept = 0
+}
+
 func (t *table) forgetOldest() {
 	oldest := t.history.at(t.history.first)
+	if oldest.place.block == nil {
+		t.history.drop()
+		return
+	}
 	t.historyBytes -= oldest.size
 	delete(t.byID, oldest.id)
 	b := oldest.place.block

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -13,6 +14,7 @@ const (
 	maxMetadataEntries = 32
 	maxMetadataBytes   = 8 << 10
 	maxPriority        = 9
+	maxEventBytes      = 1024
 )
 
 func tooLong(got, limit int) string {
@@ -40,9 +42,12 @@ func validateType(t string) error {
 	return nil
 }
 
-func validateText(field, text string) error {
-	if len(text) > maxNameBytes {
-		return &InvalidError{Field: field, Reason: tooLong(len(text), maxNameBytes)}
+func validateText(field, text string) error { return validateLine(field, text, maxNameBytes) }
+
+// validateLine allows UTF-8 without control characters up to a length.
+func validateLine(field, text string, limit int) error {
+	if len(text) > limit {
+		return &InvalidError{Field: field, Reason: tooLong(len(text), limit)}
 	}
 	for i := 0; i < len(text); i++ {
 		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == 0x7f {
@@ -64,7 +69,8 @@ func validateUnicode(field, text string) error {
 	return nil
 }
 
-func (s *Submission) validate() error {
+// validate refuses what breaks a rule whatever the type's policy is.
+func (s *Submission) validate(now time.Time, maxTTL time.Duration) error {
 	if err := validateText("response_notification", s.ResponseNotification); err != nil {
 		return err
 	}
@@ -80,7 +86,90 @@ func (s *Submission) validate() error {
 	if s.Priority < -maxPriority || s.Priority > maxPriority {
 		return &InvalidError{Field: "priority", Reason: fmt.Sprintf("%d is out of range: use -%d to %d", s.Priority, maxPriority, maxPriority)}
 	}
-	return s.validateMetadata()
+	if err := s.validateMetadata(); err != nil {
+		return err
+	}
+	if err := s.validateTimes(now); err != nil {
+		return err
+	}
+	if s.IdempotencyKey != "" || s.IdempotencyTTL != 0 {
+		if err := s.validateKey(maxTTL); err != nil {
+			return err
+		}
+	}
+	if s.Traceparent != "" || s.Tracestate != "" {
+		if err := s.validateTrace(); err != nil {
+			return err
+		}
+	}
+	return s.CloudEvent.validate()
+}
+
+// validateTimes checks when the message may run.
+func (s *Submission) validateTimes(now time.Time) error {
+	due := now.Add(max(s.Delay, 0))
+	if !s.DeliverAt.IsZero() {
+		due = s.DeliverAt
+	}
+	switch {
+	case s.Delay < 0:
+		return &InvalidError{Field: "delay", Reason: fmt.Sprintf("%s is negative", s.Delay)}
+	case s.Delay > 0 && !s.DeliverAt.IsZero():
+		return &InvalidError{Field: "deliver_at", Reason: "cannot be given together with delay: remove one of them"}
+	case s.Delay > maxHorizon:
+		return &InvalidError{Field: "delay", Reason: "is too long: at most 366 days (8784h) are allowed"}
+	case due.Sub(now) > maxHorizon:
+		return &InvalidError{Field: "deliver_at", Reason: "is too far ahead: at most 366 days are allowed"}
+	case s.ExpiresAt.IsZero():
+	case !s.ExpiresAt.After(now):
+		return &InvalidError{Field: "expires_at", Reason: "is not in the future"}
+	case !s.ExpiresAt.After(due):
+		return &InvalidError{Field: "expires_at", Reason: "is not after the time at which the message is due"}
+	case s.ExpiresAt.Sub(now) > 2*maxHorizon:
+		return &InvalidError{Field: "expires_at", Reason: "is too far ahead: leave it out for never"}
+	}
+	return nil
+}
+
+func (s *Submission) validateKey(maxTTL time.Duration) error {
+	switch {
+	case s.IdempotencyKey == "":
+		return &InvalidError{Field: "idempotency_ttl", Reason: "means nothing without an idempotency key"}
+	case s.IdempotencyTTL < 0 && s.IdempotencyTTL != UntilTerminal:
+		return &InvalidError{Field: "idempotency_ttl", Reason: "is negative"}
+	case s.IdempotencyTTL > maxTTL:
+		return &InvalidError{Field: "idempotency_ttl", Reason: fmt.Sprintf("%s is more than the server's, %s", s.IdempotencyTTL, maxTTL)}
+	}
+	return validateText("idempotency_key", s.IdempotencyKey)
+}
+
+// tightens refuses what would widen the type's policy.
+func (s *Submission) tightens(p *Policy) error {
+	switch {
+	case s.Timeout < 0:
+		return &InvalidError{Field: "timeout", Reason: fmt.Sprintf("%s is negative", s.Timeout)}
+	case s.MaxAttempts < 0:
+		return &InvalidError{Field: "max_attempts", Reason: fmt.Sprintf("%d is negative", s.MaxAttempts)}
+	case p.Timeout > 0 && s.Timeout > p.Timeout:
+		return &InvalidError{Field: "timeout", Reason: fmt.Sprintf("%s is longer than this message type allows: at most %s", s.Timeout, p.Timeout)}
+	case s.MaxAttempts > p.MaxAttempts:
+		return &InvalidError{Field: "max_attempts", Reason: fmt.Sprintf("%d is more than this message type allows: at most %d", s.MaxAttempts, p.MaxAttempts)}
+	}
+	return nil
+}
+
+func (c *CloudEvent) validate() error {
+	if c == nil {
+		return nil
+	}
+	for _, attribute := range []struct{ name, value string }{
+		{"id", c.ID}, {"source", c.Source}, {"type", c.Type}, {"subject", c.Subject},
+	} {
+		if err := validateLine(attribute.name, attribute.value, maxEventBytes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Submission) validateMetadata() error {

@@ -50,15 +50,19 @@ func newCollector(s Source) *collector {
 		{nameMessagesSubmitted, "Messages accepted.", []string{"message_type"}},
 		{nameMessagesRefused, "Messages refused, by reason.", []string{"reason"}},
 		{nameTypeRefused, "Messages of registered types refused, by type and reason.", []string{"message_type", "reason"}},
-		{nameMessagesQueued, "Messages waiting.", []string{"message_type"}},
-		{nameMessagesQueuedBytes, "Bytes held by waiting messages.", []string{"message_type"}},
+		{nameMessagesQueued, "Messages waiting for a slot.", []string{"message_type"}},
+		{nameMessagesQueuedBytes, "Bytes held by queued, scheduled and retrying messages.", []string{"message_type"}},
+		{nameMessagesScheduled, "Messages waiting for their time.", []string{"message_type"}},
+		{nameMessagesRetrying, "Messages waiting for another attempt.", []string{"message_type"}},
+		{nameRetries, "Attempts after which another one followed.", []string{"message_type"}},
+		{namePaused, "1 while the message type is paused.", []string{"message_type"}},
 		{nameHandlersRunning, "Handlers running, stuck ones included.", []string{"message_type"}},
 		{nameHandlersStuck, "Handlers running on after their message ended without them.", []string{"message_type"}},
 		{nameConcurrency, "The bound of running handlers.", nil},
 		{nameDraining, "1 while the server drains.", nil},
 		{nameOutcomes, "Messages ended, by terminal state.", []string{"message_type", "state"}},
 		{nameHandlerDuration, "How long handlers ran.", []string{"message_type"}},
-		{nameQueueWait, "How long messages waited from acceptance to start.", []string{"message_type"}},
+		{nameQueueWait, "How long messages waited from when they were queued to their attempt's start.", []string{"message_type"}},
 		{nameNotificationsPublished, "Notifications published.", nil},
 		{nameNotificationsDelivered, "Notifications read by subscriptions.", nil},
 		{nameNotificationGaps, "Times a subscription was told that it missed notifications.", nil},
@@ -104,6 +108,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(nameMessagesQueued, float64(t.Queued), name)
 		gauge(nameMessagesQueuedBytes, float64(t.QueuedBytes), name)
+		gauge(nameMessagesScheduled, float64(t.Scheduled), name)
+		gauge(nameMessagesRetrying, float64(t.Retrying), name)
+		counter(nameRetries, t.Retries, name)
+		gauge(namePaused, boolean(t.Policy.Paused), name)
 		gauge(nameHandlersRunning, float64(t.Running), name)
 		gauge(nameHandlersStuck, float64(t.Stuck), name)
 		for state, n := range t.Outcomes {

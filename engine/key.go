@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"maps"
+	"slices"
+	"time"
+)
+
+// keys remembers idempotency keys: bounded, the oldest whose message has ended
+// going first. Guarded by Engine.mu.
+type keys struct {
+	byKey map[string]*keyEntry
+	order ring[*keyEntry] // of acceptance, those that were freed included
+	limit int
+}
+
+// keyEntry is one key and what was submitted with it.
+type keyEntry struct {
+	key     string
+	print   [sha256.Size]byte
+	receipt Receipt
+	expires time.Time // zero means that it is freed when the message ends
+	ended   bool      // the message has ended
+	freed   bool      // the key is no longer this entry's
+}
+
+func newKeys(limit int) keys {
+	return keys{byKey: make(map[string]*keyEntry), limit: limit}
+}
+
+func newKeyEntry(s *Submission, receipt Receipt, now time.Time, ttl time.Duration) *keyEntry {
+	k := &keyEntry{key: s.IdempotencyKey, print: s.fingerprint(), receipt: receipt}
+	switch {
+	case s.IdempotencyTTL == 0:
+		k.expires = now.Add(ttl)
+	case s.IdempotencyTTL > 0:
+		k.expires = now.Add(s.IdempotencyTTL)
+	}
+	return k
+}
+
+// replay is the first answer again.
+func (k *keyEntry) replay() Receipt {
+	if k == nil {
+		return Receipt{}
+	}
+	receipt := k.receipt
+	receipt.Replayed = true
+	return receipt
+}
+
+// find returns the entry that has the key already, or nil. Errors: ErrKeyReused.
+func (k *keys) find(again *keyEntry, now time.Time) (*keyEntry, error) {
+	first := k.byKey[again.key]
+	switch {
+	case first == nil:
+		return nil, nil
+	case first.over(now):
+		k.free(first)
+		return nil, nil
+	case first.print != again.print:
+		return nil, fmt.Errorf("%w: %s", ErrKeyReused, first.receipt.ID)
+	}
+	return first, nil
+}
+
+// over reports whether the entry need no longer be remembered.
+func (k *keyEntry) over(now time.Time) bool {
+	return k.freed || k.ended && (k.expires.IsZero() || !k.expires.After(now))
+}
+
+func (k *keys) free(entry *keyEntry) {
+	if !entry.freed {
+		entry.freed = true
+		delete(k.byKey, entry.key)
+	}
+}
+
+// end is called when the entry's message has ended.
+func (k *keys) end(entry *keyEntry) {
+	entry.ended = true
+	if entry.expires.IsZero() {
+		k.free(entry)
+	}
+}
+
+// maxTurns bounds how many entries of unfinished messages add passes over.
+const maxTurns = 16
+
+// add remembers an entry; it reports whether there was room.
+func (k *keys) add(entry *keyEntry, now time.Time) bool {
+	for turns := 0; k.order.len() > 0; {
+		oldest := *k.order.at(k.order.first)
+		switch {
+		case oldest.over(now), oldest.ended && k.order.len() >= k.limit:
+			k.free(oldest)
+			k.order.drop()
+			continue
+		case k.order.len() >= k.limit && turns < maxTurns:
+			turns++
+			k.order.drop()
+			*k.order.push() = oldest
+			continue
+		case k.order.len() >= k.limit:
+			return false
+		}
+		break
+	}
+	k.byKey[entry.key] = entry
+	*k.order.push() = entry
+	return true
+}
+
+// rememberKey remembers the key of a message that is about to be accepted. The caller
+// holds mu.
+func (e *Engine) rememberKey(entry *keyEntry, r *record, now time.Time) error {
+	if !e.keys.add(entry, now) {
+		return e.refuseFull(r.messageType, ScopeServer, int64(e.cfg.IdempotencyLimit), "idempotency keys", now)
+	}
+	r.needPlan().key = entry
+	return nil
+}
+
+func (e *Engine) refuseReuse(t *messageType, err error) error {
+	if err == nil {
+		return nil
+	}
+	return e.refuse(t, RefusedInvalid, err)
+}
+
+// fingerprint tells submissions apart that share a key: a digest of all that
+// makes the message.
+func (s *Submission) fingerprint() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, text := range []string{s.MessageType, s.ContentType, s.ResponseNotification, s.Key} {
+		writeField(h, []byte(text))
+	}
+	writeField(h, s.MessageData)
+	for _, number := range []int64{
+		int64(s.Priority), int64(s.Delay), int64(s.Timeout), int64(s.MaxAttempts), int64(s.IdempotencyTTL),
+		unixOrZero(s.DeliverAt), unixOrZero(s.ExpiresAt),
+	} {
+		writeNumber(h, number)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Metadata)) {
+		writeField(h, []byte(name))
+		writeField(h, []byte(s.Metadata[name]))
+	}
+	if event := s.CloudEvent; event != nil {
+		for _, text := range []string{event.ID, event.Source, event.Type, event.Subject} {
+			writeField(h, []byte(text))
+		}
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+func unixOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// writeField adds bytes with their length, so that fields cannot run together.
+func writeField(h hash.Hash, field []byte) {
+	writeNumber(h, int64(len(field)))
+	_, _ = h.Write(field) // never fails, see hash.Hash
+}
+
+func writeNumber(h hash.Hash, n int64) {
+	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}

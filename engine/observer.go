@@ -1,0 +1,31 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// Observer follows messages on their way, for tracing. Its methods are called from
+// many goroutines at once, never under the engine's lock, and must not block.
+type Observer interface {
+	// Submit is called before a submission is accepted or refused, with the
+	// submitter's ctx. It may set s.Traceparent and s.Tracestate, and change nothing
+	// else. The function it returns is called with what became of it.
+	Submit(ctx context.Context, s *Submission) func(Receipt, error)
+	// Run is called by a worker before the handler, for every attempt; queuedAt is
+	// when the message began to wait for it. The handler's context has the values of
+	// the context that Run returns.
+	Run(m *Message, queuedAt time.Time) (context.Context, Run)
+}
+
+// Run follows one attempt. Its methods are called once, in this order, by the
+// worker.
+type Run interface {
+	// Returned is called when the handler has returned; err is nil on success.
+	Returned(err error)
+	// Settled is called when what follows is recorded: a terminal state,
+	// StateRetrying, StateScheduled for a snooze, or "" if the message went on
+	// without the handler before. published tells that the outcome is in the
+	// notification log.
+	Settled(state State, published bool)
+}

@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// maxHorizon bounds how far ahead a message can be put off.
+const maxHorizon = 366 * 24 * time.Hour
+
+// Permanent marks an error that no retry would mend: the message fails at once,
+// whatever attempts are left.
+func Permanent(err error) error { return &directive{kind: permanent, err: err} }
+
+// RetryAfter marks an error after which the next attempt, if one is left, starts
+// d from now instead of after the policy's backoff: what a handler returns that
+// was told to come back later.
+func RetryAfter(d time.Duration, err error) error {
+	return &directive{kind: retryAfter, after: min(max(d, 0), maxHorizon), err: err}
+}
+
+// Snooze puts the message off: it is scheduled again d from now. It is no failure,
+// and the attempt does not count.
+func Snooze(d time.Duration) error {
+	d = min(max(d, 0), maxHorizon)
+	return &directive{kind: snooze, after: d, err: fmt.Errorf("snoozed for %s", d)}
+}
+
+// directive is an error with what shall follow it.
+type directive struct {
+	kind  directiveKind
+	after time.Duration
+	err   error
+}
+
+type directiveKind int
+
+const (
+	permanent directiveKind = iota
+	retryAfter
+	snooze
+)
+
+func (d *directive) Error() string {
+	if d.err == nil {
+		return "handler failed"
+	}
+	return d.err.Error()
+}
+
+func (d *directive) Unwrap() error { return d.err }
+
+// verdict is what an attempt comes to: a terminal state, or StateRetrying or
+// StateScheduled and after what wait.
+type verdict struct {
+	state   State
+	failure *Error
+	wait    time.Duration
+}
+
+// judge decides what follows the attempt, which ended with what its handler
+// returned, or by the engine for cause. The caller holds Engine.mu.
+func (a *attempt) judge(returned, cause error) verdict {
+	switch {
+	case errors.Is(cause, ErrCancelled), errors.Is(cause, ErrShutdown):
+		return verdict{state: StateCancelled, failure: ending(cause)}
+	case cause != nil:
+		return a.tryAgain(a.timedOut())
+	case returned == nil:
+		return verdict{state: StateSucceeded}
+	}
+	failure := told(returned)
+	marked, _ := errors.AsType[*directive](returned)
+	switch {
+	case marked == nil:
+		return a.tryAgain(failure)
+	case marked.kind == snooze:
+		return verdict{state: StateScheduled, wait: marked.after}
+	case marked.kind == permanent:
+		return verdict{state: StateFailed, failure: failure}
+	}
+	v := a.tryAgain(failure)
+	v.wait = marked.after
+	return v
+}
+
+// tryAgain retries while attempts are left.
+func (a *attempt) tryAgain(failure *Error) verdict {
+	if a.record.attemptsLeft() <= 0 {
+		return verdict{state: StateFailed, failure: failure}
+	}
+	return verdict{state: StateRetrying, failure: failure, wait: a.record.backoff()}
+}
+
+// maxAttempts is how often the message may be tried.
+func (r *record) maxAttempts() int {
+	limit := r.messageType.policy.MaxAttempts
+	if r.plan != nil && r.plan.maxAttempts > 0 {
+		limit = min(limit, r.plan.maxAttempts)
+	}
+	return limit
+}
+
+// counted is how many attempts were made that count.
+func (r *record) counted() int {
+	if r.plan != nil {
+		return r.attempts - r.plan.uncounted
+	}
+	return r.attempts
+}
+
+func (r *record) attemptsLeft() int { return r.maxAttempts() - r.counted() }
+
+// backoff is the wait before the next attempt, with jitter.
+func (r *record) backoff() time.Duration {
+	policy := r.messageType.policy.Backoff
+	wait := policy.Max
+	if doublings := max(r.counted()-1, 0); doublings < 32 && policy.Initial < policy.Max>>doublings {
+		wait = policy.Initial << doublings
+	}
+	return wait - rand.N(wait/2+1)
+}
+
+// conclude gives a message whose attempt ended what the verdict says. The caller
+// holds mu.
+func (e *Engine) conclude(a *attempt, v verdict, now time.Time) {
+	r := a.record
+	if v.state.Terminal() {
+		r.finishedIn = now.Sub(r.message.AcceptedAt)
+		e.settle(r, v.state, v.failure, now)
+		return
+	}
+	p := r.needPlan()
+	p.remember(r.current(v.state, v.failure, now))
+	if v.state == StateScheduled {
+		p.uncounted++
+	}
+	r.attempt = nil
+	r.messageType.retries++
+	e.putOff(r, v.state, v.wait, now)
+}
+
+// putOff lets a message wait for its time, or for a stuck handler's return. The
+// caller holds mu.
+func (e *Engine) putOff(r *record, state State, wait time.Duration, now time.Time) {
+	r.state = state
+	e.enter(r)
+	if r.plan.blockedBy == nil {
+		r.plan.dueAt = now.Add(wait)
+	}
+	if e.draining && !now.Add(wait).Before(e.drainBy) {
+		e.end(r, StateCancelled, ending(ErrShutdown), now)
+		return
+	}
+	e.watch(r)
+}

@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"strings"
+)
+
+const (
+	traceparentLength  = 55
+	maxTracestateBytes = 512
+	lowerHex           = "0123456789abcdef"
+)
+
+// ValidTraceparent reports whether s is a traceparent header's value (W3C Trace
+// Context Level 1, section 3.2).
+func ValidTraceparent(s string) bool {
+	if len(s) < traceparentLength || len(s) > maxNameBytes || s[2] != '-' || s[35] != '-' || s[52] != '-' {
+		return false
+	}
+	version, trace, parent, flags := s[:2], s[3:35], s[36:52], s[53:55]
+	for _, part := range []string{version, trace, parent, flags} {
+		if strings.Trim(part, lowerHex) != "" {
+			return false
+		}
+	}
+	switch {
+	case version == "ff", strings.Trim(trace, "0") == "", strings.Trim(parent, "0") == "":
+		return false
+	case len(s) > traceparentLength:
+		return version != "00" && s[traceparentLength] == '-'
+	}
+	return true
+}
+
+// ValidTracestate reports whether s can be a tracestate header's value: at most
+// 512 printable characters (section 3.3). What they mean is the vendors' business.
+func ValidTracestate(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxTracestateBytes
+}
+
+func (s *Submission) validateTrace() error {
+	if s.Traceparent != "" && !ValidTraceparent(s.Traceparent) {
+		return &InvalidError{Field: "traceparent", Reason: "is not a W3C traceparent: 00-{32 hex digits}-{16 hex digits}-{2 hex digits}"}
+	}
+	if !ValidTracestate(s.Tracestate) {
+		return &InvalidError{Field: "tracestate", Reason: "is not a W3C tracestate: at most 512 printable ASCII characters"}
+	}
+	return nil
+}
