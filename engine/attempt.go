@@ -21,14 +21,13 @@ type attempt struct {
 	worker  *worker
 	record  *record
 	message *Message // the handler's
-	number  int
 	handler Handler
-	ready   time.Time     // when it was queued, zero if that was at acceptance
 	timeout time.Duration // 0 means none
 	grace   time.Duration
 	began   time.Time
 	ctx     attemptContext
-	run     Run // nil without an observer
+
+	observed *observation // nil without an observer
 
 	// returned is written by the worker and read by it after the handler
 	// returned.
@@ -64,8 +63,8 @@ func (a *attempt) begin(r *record, now time.Time) {
 		a.message = &again
 	}
 	a.message.Attempt, a.message.attempt = r.attempts, a
-	a.record, a.number, a.handler, a.began = r, r.attempts, r.messageType.handler, now
-	a.timer.attempt = a
+	a.record, a.handler, a.began = r, r.messageType.handler, now
+	a.timer.record, a.timer.running = r, true
 	a.timeout, a.grace = r.timeout(), r.messageType.policy.Grace
 	if a.timeout > 0 {
 		a.timer.due = now.Add(a.timeout)
@@ -75,8 +74,10 @@ func (a *attempt) begin(r *record, now time.Time) {
 
 // execute calls the handler. The caller is the worker.
 func (a *attempt) execute() {
-	if observer := a.engine.cfg.Observer; observer != nil {
-		a.ctx.parent, a.run = observer.Run(a.message, a.queuedAt())
+	if o := a.observed; o != nil {
+		var ctx context.Context
+		ctx, o.run = a.engine.cfg.Observer.Run(a.message, o.queuedAt)
+		a.ctx.inherit(ctx)
 	}
 	a.call()
 	ret := &a.returned
@@ -84,18 +85,10 @@ func (a *attempt) execute() {
 		ret.err = Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
 			"the result has %d bytes, at most %d are allowed", len(ret.result.Data), limit)})
 	}
-	if a.run != nil {
-		a.run.Returned(ret.err)
+	if a.observed != nil {
+		a.observed.run.Returned(ret.err)
 	}
 	a.end()
-}
-
-// queuedAt is when the message began to wait for this attempt.
-func (a *attempt) queuedAt() time.Time {
-	if !a.ready.IsZero() {
-		return a.ready
-	}
-	return a.message.AcceptedAt
 }
 
 // call turns a panic into an error.
@@ -159,7 +152,7 @@ func (a *attempt) attrs() []slog.Attr {
 	return []slog.Attr{
 		slog.String("id", m.ID.String()),
 		slog.String("message_type", m.MessageType),
-		slog.Int("attempt", a.number),
+		slog.Int("attempt", m.Attempt),
 		slog.Duration("duration", time.Since(a.began)),
 	}
 }
@@ -178,7 +171,6 @@ func (a *attempt) reportProgress(fraction float64, note string) {
 // attemptContext is the handler's context. Most handlers never look at theirs,
 // so what a real one costs is paid when it is first used.
 type attemptContext struct {
-	parent   context.Context // whose values it has; nil without an observer
 	deadline time.Time
 
 	mu    sync.Mutex
@@ -200,13 +192,14 @@ func (c *attemptContext) Err() error { return c.use().Err() }
 func (c *attemptContext) Value(key any) any { return c.use().Value(key) }
 
 func (c *attemptContext) use() context.Context {
+	return c.inherit(context.Background())
+}
+
+// inherit makes the real context with parent's values, unless there is one.
+func (c *attemptContext) inherit(parent context.Context) context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.real == nil {
-		parent := c.parent
-		if parent == nil {
-			parent = context.Background()
-		}
 		c.real, c.stop = context.WithCancelCause(parent)
 		if !c.deadline.IsZero() {
 			var release context.CancelFunc

@@ -150,9 +150,9 @@ func (s *Submission) fingerprint() (sum [sha256.Size]byte) {
 		writeField(h, []byte(name))
 		writeField(h, []byte(s.Metadata[name]))
 	}
-	if event := s.CloudEvent; event != nil {
-		for _, text := range []string{event.ID, event.Source, event.Type, event.Subject} {
-			writeField(h, []byte(text))
+	if s.Origin != nil && s.Origin.CloudEvent != nil {
+		for _, attribute := range s.Origin.CloudEvent.attributes() {
+			writeField(h, []byte(attribute.value))
 		}
 	}
 	h.Sum(sum[:0])

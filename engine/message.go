@@ -52,22 +52,27 @@ type Submission struct {
 	// than that is refused; UntilTerminal frees the key when the message ends.
 	IdempotencyTTL time.Duration
 
-	// Traceparent and Tracestate are the W3C Trace Context of the submitter; the
-	// engine carries them. Empty, or valid by that standard.
-	Traceparent string
-	Tracestate  string
-	// CloudEvent is what the message keeps of the CloudEvent it came in as, if it
-	// did.
-	CloudEvent *CloudEvent
+	// Origin is where the message comes from; nil where nobody said.
+	Origin *Origin
 }
 
 // UntilTerminal as Submission.IdempotencyTTL frees the key as soon as the message
 // has ended.
 const UntilTerminal time.Duration = -1
 
+// Origin is what a message carries on for others: to its handler, to its status,
+// and to its notification. Do not change one that was submitted.
+type Origin struct {
+	// Traceparent and Tracestate are the submitter's W3C Trace Context. Empty, or
+	// valid by that standard.
+	Traceparent, Tracestate string
+	// CloudEvent is what the message keeps of the CloudEvent it came in as; nil if it
+	// did not.
+	CloudEvent *CloudEvent
+}
+
 // CloudEvent holds the context attributes that a message keeps which came in as
-// a CloudEvent (CloudEvents 1.0.2, section 3.1). Do not change one that was
-// submitted.
+// a CloudEvent (CloudEvents 1.0.2, section 3.1).
 type CloudEvent struct {
 	// ID and Source identify the event for its producer.
 	ID, Source string
@@ -100,8 +105,7 @@ type Message struct {
 	// ID is the same on every attempt: what a handler is idempotent by.
 	ID ID
 	// MessageType, MessageData, ContentType, ResponseNotification, Key,
-	// Priority, Metadata, Traceparent, Tracestate and CloudEvent are the
-	// submission's.
+	// Priority, Metadata and Origin are the submission's.
 	MessageType          string
 	MessageData          []byte
 	ContentType          string
@@ -109,9 +113,7 @@ type Message struct {
 	Key                  string
 	Priority             int
 	Metadata             map[string]string
-	Traceparent          string
-	Tracestate           string
-	CloudEvent           *CloudEvent
+	Origin               *Origin
 	// Attempt counts from 1.
 	Attempt int
 	// AcceptedAt is when Submit accepted the message.
@@ -149,9 +151,7 @@ type Status struct {
 	Key                  string
 	Priority             int
 	Metadata             map[string]string
-	Traceparent          string
-	Tracestate           string
-	CloudEvent           *CloudEvent
+	Origin               *Origin
 	// MessageBytes is the length of the message's data.
 	MessageBytes int
 	// Attempt is the number of the latest attempt; 0 before the first.

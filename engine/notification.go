@@ -23,9 +23,8 @@ type Notification struct {
 	Error *Error
 	// Result is the handler's. Do not change its bytes.
 	Result Result
-	// Traceparent, Tracestate and CloudEvent are the message's.
-	Traceparent, Tracestate string
-	CloudEvent              *CloudEvent
+	// Origin is the message's.
+	Origin *Origin
 
 	log uint32
 }

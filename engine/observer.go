@@ -9,8 +9,7 @@ import (
 // many goroutines at once, never under the engine's lock, and must not block.
 type Observer interface {
 	// Submit is called before a submission is accepted or refused, with the
-	// submitter's ctx. It may set s.Traceparent and s.Tracestate, and change nothing
-	// else. The function it returns is called with what became of it.
+	// submitter's ctx. It may replace s.Origin, and change nothing else. The function it returns is called with what became of it.
 	Submit(ctx context.Context, s *Submission) func(Receipt, error)
 	// Run is called by a worker before the handler, for every attempt; queuedAt is
 	// when the message began to wait for it. The handler's context has the values of
@@ -28,4 +27,10 @@ type Run interface {
 	// without the handler before. published tells that the outcome is in the
 	// notification log.
 	Settled(state State, published bool)
+}
+
+// observation is what an observed attempt has more; the worker's own.
+type observation struct {
+	queuedAt time.Time
+	run      Run
 }

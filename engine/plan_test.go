@@ -156,9 +156,9 @@ func TestBadTimesAreSaid(t *testing.T) {
 		{"max_attempts", engine.Submission{MaxAttempts: -1}},
 		{"idempotency_ttl", engine.Submission{IdempotencyTTL: time.Hour}},
 		{"idempotency_ttl", engine.Submission{IdempotencyKey: "k", IdempotencyTTL: 48 * time.Hour}},
-		{"traceparent", engine.Submission{Traceparent: "00-0-0-0"}},
-		{"tracestate", engine.Submission{Tracestate: "a\nb"}},
-		{"source", engine.Submission{CloudEvent: &engine.CloudEvent{Source: "a\x00"}}},
+		{"traceparent", engine.Submission{Origin: &engine.Origin{Traceparent: "00-0-0-0"}}},
+		{"tracestate", engine.Submission{Origin: &engine.Origin{Tracestate: "a\nb"}}},
+		{"source", engine.Submission{Origin: &engine.Origin{CloudEvent: &engine.CloudEvent{Source: "a\x00"}}}},
 	} {
 		c.s.MessageType = "work"
 		_, err := e.Submit(t.Context(), c.s)

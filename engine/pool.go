@@ -159,15 +159,18 @@ func (e *Engine) claim(a *attempt, now time.Time) bool {
 	r.state = StateRunning
 	r.attempt = a
 	r.startedIn = now.Sub(r.message.AcceptedAt)
-	waited := r.startedIn
+	queuedAt := r.message.AcceptedAt
 	if p := r.plan; p != nil {
 		e.deadlines.remove(&p.timer)
-		if a.ready = p.readyAt; !a.ready.IsZero() {
-			waited = now.Sub(a.ready)
+		if !p.readyAt.IsZero() {
+			queuedAt = p.readyAt
 		}
 	}
-	t.wait.observe(waited)
+	t.wait.observe(now.Sub(queuedAt))
 	a.begin(r, now)
+	if e.cfg.Observer != nil {
+		a.observed = &observation{queuedAt: queuedAt}
+	}
 	if a.timeout > 0 {
 		e.deadlines.push(&a.timer)
 	}
@@ -226,9 +229,7 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 			State:                state,
 			Error:                failure,
 			Result:               r.result,
-			Traceparent:          r.message.Traceparent,
-			Tracestate:           r.message.Tracestate,
-			CloudEvent:           r.message.CloudEvent,
+			Origin:               r.message.Origin,
 		})
 	}
 }
@@ -236,8 +237,8 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 // report tells the observer and the operator how an attempt ended. The caller is
 // its worker.
 func (e *Engine) report(a *attempt) {
-	if a.run != nil {
-		a.run.Settled(a.state, a.state.Terminal() && a.message.ResponseNotification != "")
+	if a.observed != nil {
+		a.observed.run.Settled(a.state, a.state.Terminal() && a.message.ResponseNotification != "")
 	}
 	level, message := slog.LevelDebug, "message succeeded"
 	switch {

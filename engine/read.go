@@ -130,7 +130,7 @@ func (s *Subscription) readProgress(d *Delivery) {
 			ID:                   m.ID,
 			MessageType:          m.MessageType,
 			ResponseNotification: m.ResponseNotification,
-			Attempt:              a.number,
+			Attempt:              m.Attempt,
 			Progress:             *p,
 		})
 	}

@@ -48,9 +48,7 @@ func newRecord(s *Submission, t *messageType, now time.Time) *record {
 			Key:                  s.Key,
 			Priority:             s.Priority,
 			Metadata:             s.Metadata,
-			Traceparent:          s.Traceparent,
-			Tracestate:           s.Tracestate,
-			CloudEvent:           s.CloudEvent,
+			Origin:               s.Origin,
 			Attempt:              1,
 			AcceptedAt:           now,
 		},
@@ -59,12 +57,11 @@ func newRecord(s *Submission, t *messageType, now time.Time) *record {
 		state:        StateQueued,
 	}
 	r.size = recordOverhead + int64(len(s.MessageData)+len(s.ResponseNotification)+len(s.Key)+len(s.ContentType))
-	r.size += int64(len(s.Traceparent) + len(s.Tracestate))
 	for name, value := range s.Metadata {
 		r.size += int64(len(name) + len(value))
 	}
-	if event := s.CloudEvent; event != nil {
-		r.size += int64(len(event.ID) + len(event.Source) + len(event.Type) + len(event.Subject))
+	if s.Origin != nil {
+		r.size += s.Origin.size()
 	}
 	r.arrange(s, now)
 	return r
@@ -88,9 +85,7 @@ func (r *record) status() Status {
 		Key:                  m.Key,
 		Priority:             m.Priority,
 		Metadata:             m.Metadata,
-		Traceparent:          m.Traceparent,
-		Tracestate:           m.Tracestate,
-		CloudEvent:           m.CloudEvent,
+		Origin:               m.Origin,
 		MessageBytes:         r.messageBytes,
 		Attempt:              r.attempts,
 		MaxAttempts:          r.maxAttempts(),

@@ -7,12 +7,12 @@ import (
 )
 
 // timer is what is due at a time: the end of an attempt's time, or what a message
-// waits for. Exactly one of attempt and record is set. Guarded by Engine.mu.
+// waits for. Guarded by Engine.mu.
 type timer struct {
 	due      time.Time
-	position int // in deadlines, from 1; 0 means not in it
-	attempt  *attempt
 	record   *record
+	position int32 // in deadlines, from 1; 0 means not in it
+	running  bool  // it is the record's attempt's
 }
 
 // deadlines is a heap of timers, the one that is due next first. Timers know
@@ -25,7 +25,7 @@ type deadlines struct {
 
 func (d *deadlines) push(t *timer) {
 	d.heap = append(d.heap, t)
-	t.position = len(d.heap)
+	t.position = int32(len(d.heap))
 	d.up(len(d.heap) - 1)
 }
 
@@ -33,7 +33,7 @@ func (d *deadlines) remove(t *timer) {
 	if t.position == 0 {
 		return
 	}
-	i, last := t.position-1, len(d.heap)-1
+	i, last := int(t.position)-1, len(d.heap)-1
 	if i != last {
 		d.set(i, d.heap[last])
 	}
@@ -82,7 +82,7 @@ func (d *deadlines) swap(i, j int) {
 
 func (d *deadlines) set(i int, t *timer) {
 	d.heap[i] = t
-	t.position = i + 1
+	t.position = int32(i + 1)
 }
 
 // rearm reports whether the clock has to wake earlier than it would, and when.
@@ -159,8 +159,8 @@ func (e *Engine) fireDue(now time.Time) {
 	e.deadlines.armed = time.Time{}
 	for len(e.deadlines.heap) > 0 && !e.deadlines.heap[0].due.After(now) {
 		t := e.deadlines.heap[0]
-		switch a := t.attempt; {
-		case a == nil:
+		switch a := t.record.attempt; {
+		case !t.running:
 			e.onDue(t.record, now)
 		case a.asked == nil:
 			a.ask(ErrTimeout, now)

@@ -102,9 +102,7 @@ func (e *Engine) refuseUnknown(s *Submission) error {
 			ResponseNotification: s.ResponseNotification,
 			State:                StateFailed,
 			Error:                &Error{Code: CodeUnknownType, Message: unknownType(s.MessageType)},
-			Traceparent:          s.Traceparent,
-			Tracestate:           s.Tracestate,
-			CloudEvent:           s.CloudEvent,
+			Origin:               s.Origin,
 		})
 	}
 	e.unlock()

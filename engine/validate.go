@@ -14,7 +14,6 @@ const (
 	maxMetadataEntries = 32
 	maxMetadataBytes   = 8 << 10
 	maxPriority        = 9
-	maxEventBytes      = 1024
 )
 
 func tooLong(got, limit int) string {
@@ -97,12 +96,10 @@ func (s *Submission) validate(now time.Time, maxTTL time.Duration) error {
 			return err
 		}
 	}
-	if s.Traceparent != "" || s.Tracestate != "" {
-		if err := s.validateTrace(); err != nil {
-			return err
-		}
+	if s.Origin != nil {
+		return s.Origin.validate()
 	}
-	return s.CloudEvent.validate()
+	return nil
 }
 
 // validateTimes checks when the message may run.
@@ -154,20 +151,6 @@ func (s *Submission) tightens(p *Policy) error {
 		return &InvalidError{Field: "timeout", Reason: fmt.Sprintf("%s is longer than this message type allows: at most %s", s.Timeout, p.Timeout)}
 	case s.MaxAttempts > p.MaxAttempts:
 		return &InvalidError{Field: "max_attempts", Reason: fmt.Sprintf("%d is more than this message type allows: at most %d", s.MaxAttempts, p.MaxAttempts)}
-	}
-	return nil
-}
-
-func (c *CloudEvent) validate() error {
-	if c == nil {
-		return nil
-	}
-	for _, attribute := range []struct{ name, value string }{
-		{"id", c.ID}, {"source", c.Source}, {"type", c.Type}, {"subject", c.Subject},
-	} {
-		if err := validateLine(attribute.name, attribute.value, maxEventBytes); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -8,6 +8,9 @@ const (
 	traceparentLength  = 55
 	maxTracestateBytes = 512
 	lowerHex           = "0123456789abcdef"
+
+	// maxAttributeBytes bounds an attribute of a CloudEvent.
+	maxAttributeBytes = 1024
 )
 
 // ValidTraceparent reports whether s is a traceparent header's value (W3C Trace
@@ -42,12 +45,37 @@ func ValidTracestate(s string) bool {
 	return len(s) <= maxTracestateBytes
 }
 
-func (s *Submission) validateTrace() error {
-	if s.Traceparent != "" && !ValidTraceparent(s.Traceparent) {
+func (o *Origin) validate() error {
+	if o.Traceparent != "" && !ValidTraceparent(o.Traceparent) {
 		return &InvalidError{Field: "traceparent", Reason: "is not a W3C traceparent: 00-{32 hex digits}-{16 hex digits}-{2 hex digits}"}
 	}
-	if !ValidTracestate(s.Tracestate) {
+	if !ValidTracestate(o.Tracestate) {
 		return &InvalidError{Field: "tracestate", Reason: "is not a W3C tracestate: at most 512 printable ASCII characters"}
 	}
+	if o.CloudEvent == nil {
+		return nil
+	}
+	for _, attribute := range o.CloudEvent.attributes() {
+		if err := validateLine(attribute.name, attribute.value, maxAttributeBytes); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// size is what the origin holds.
+func (o *Origin) size() int64 {
+	size := len(o.Traceparent) + len(o.Tracestate)
+	if o.CloudEvent != nil {
+		for _, attribute := range o.CloudEvent.attributes() {
+			size += len(attribute.value)
+		}
+	}
+	return int64(size)
+}
+
+type attribute struct{ name, value string }
+
+func (c *CloudEvent) attributes() []attribute {
+	return []attribute{{"id", c.ID}, {"source", c.Source}, {"type", c.Type}, {"subject", c.Subject}}
 }
