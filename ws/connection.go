@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/internal/wire"
 )
 
 // maxAnswers bounds the bytes of answers that wait for a client; while it is
@@ -20,9 +21,12 @@ const maxAnswers = 64 << 10
 // connection is one WebSocket: a goroutine that reads, and a turn on a flusher's
 // list whenever there is something to write.
 type connection struct {
-	server  *Server
-	flusher *flusher
-	text    bool
+	server   *Server
+	flusher  *flusher
+	protocol string
+	// frames has a frame for each notification; nil for ProtocolJSON, whose frames
+	// have many. With it, the client only receives.
+	frames *wire.Cache
 
 	ws     *websocket.Conn // set by start
 	socket *socket         // set by start
@@ -51,25 +55,15 @@ type connection struct {
 
 func newConnection(s *Server, protocol string) *connection {
 	return &connection{
-		server:  s,
-		flusher: s.flushers[int(s.next.Add(1))%len(s.flushers)],
-		text:    protocol == ProtocolText,
-		room:    make(chan struct{}, 1),
-		live:    make(chan struct{}),
-		drained: make(chan struct{}),
-		gone:    make(chan struct{}),
+		server:   s,
+		flusher:  s.flushers[int(s.next.Add(1))%len(s.flushers)],
+		protocol: protocol,
+		frames:   s.frames[protocol],
+		room:     make(chan struct{}, 1),
+		live:     make(chan struct{}),
+		drained:  make(chan struct{}),
+		gone:     make(chan struct{}),
 	}
-}
-
-// subscribeAll subscribes to what the query named.
-func (c *connection) subscribeAll(selectors []engine.Selector, since engine.Cursor) error {
-	for _, sel := range selectors {
-		if _, err := c.subscribe(sel, since); err != nil {
-			c.release()
-			return err
-		}
-	}
-	return nil
 }
 
 // subscribe adds a selector and returns the position.
@@ -86,15 +80,24 @@ func (c *connection) subscribe(sel engine.Selector, since engine.Cursor) (engine
 		return engine.Cursor{}, err
 	}
 	cursor := sub.Cursor()
+	if !c.follow(sub) {
+		return cursor, engine.ErrClosed
+	}
+	return cursor, nil
+}
+
+// follow takes the subscription over; it reports false, and closes it, if the
+// connection is over.
+func (c *connection) follow(sub *engine.Subscription) bool {
 	sub.OnReady(c.list)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		sub.Close()
-		return cursor, engine.ErrClosed
+		return false
 	}
 	c.subscription = sub
-	return cursor, nil
+	return true
 }
 
 // start makes the connection live. The caller then runs read.
@@ -106,7 +109,7 @@ func (c *connection) start(conn *websocket.Conn, socket *socket) {
 		c.cut()
 	}
 	close(c.live)
-	if !c.text {
+	if c.frames == nil {
 		c.answers = append(c.answers, c.welcome()...)
 	}
 	c.mu.Unlock()
@@ -181,8 +184,8 @@ func (c *connection) gather(b *batch) (out []byte, more bool) {
 		c.end()
 		return b.out, false
 	}
-	if c.text {
-		c.gatherText(b, &d)
+	if c.frames != nil {
+		c.gatherFrames(b, &d)
 	} else {
 		c.gatherJSON(b, &d)
 	}
@@ -190,18 +193,22 @@ func (c *connection) gather(b *batch) (out []byte, more bool) {
 	return b.out, !d.Empty()
 }
 
-func (c *connection) gatherText(b *batch, d *engine.Delivery) {
-	if d.Gap != nil {
-		b.out = appendGapText(b.out, *d.Gap)
+func (c *connection) gatherFrames(b *batch, d *engine.Delivery) {
+	switch {
+	case d.Gap == nil:
+	case c.protocol == ProtocolText:
+		b.out = appendGapText(b.out, d.Gap)
+	default:
+		b.out = appendFrame(b.out, wire.AppendGapEvent(nil, d.Gap))
 	}
 	for i := range d.Notifications {
-		b.out = append(b.out, c.server.encoded.asText(&d.Notifications[i])...)
+		b.out = append(b.out, c.frames.Get(&d.Notifications[i])...)
 	}
 }
 
 func (c *connection) gatherJSON(b *batch, d *engine.Delivery) {
 	if d.Gap != nil {
-		b.out = appendGapJSON(b.out, *d.Gap, d.Cursor)
+		b.out = appendGapJSON(b.out, d.Gap)
 	}
 	if n := len(d.Notifications); n > 0 {
 		first, last := d.Notifications[0].Number, d.Notifications[n-1].Number
@@ -209,7 +216,7 @@ func (c *connection) gatherJSON(b *batch, d *engine.Delivery) {
 		if shared := &b.frame; !consecutive || shared.first != first || shared.last != last || shared.cursor != d.Cursor {
 			b.items = b.items[:0]
 			for i := range d.Notifications {
-				b.items = append(b.items, c.server.encoded.asJSON(&d.Notifications[i]))
+				b.items = append(b.items, c.server.items.Get(&d.Notifications[i]))
 			}
 			shared.bytes = appendNotifications(shared.bytes[:0], d.Cursor, b.items)
 			shared.first, shared.last, shared.cursor = first, last, d.Cursor
@@ -315,7 +322,7 @@ func (c *connection) replyWith(do func() []byte) {
 // announceDraining queues the draining frame.
 func (c *connection) announceDraining() {
 	c.mu.Lock()
-	c.announce = !c.text && !c.closed
+	c.announce = c.frames == nil && !c.closed
 	c.mu.Unlock()
 	c.list()
 }
@@ -407,7 +414,7 @@ func (c *connection) read() {
 			_ = c.ws.Close(websocket.StatusUnsupportedData, "frames here are text")
 			return
 		}
-		if c.text {
+		if c.frames != nil {
 			_ = c.ws.Close(websocket.StatusUnsupportedData, "this protocol only receives: use "+ProtocolJSON+" to send")
 			return
 		}

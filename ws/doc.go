@@ -21,11 +21,15 @@
 // prefix:err(message); lost ones are told by gap:first-last, or gap where the log
 // was replaced. Clients send nothing.
 //
+// cloudevents.json: every frame is one notification as a CloudEvent in structured
+// mode (CloudEvents 1.0.2); a gap is one of type activemessage.gap. Clients send
+// nothing.
+//
 // # Close codes
 //
 //	1000  the client closed
 //	1002  a frame that breaks the WebSocket protocol
-//	1003  a binary frame, or any frame on the text protocol
+//	1003  a binary frame, or any frame on a protocol that only receives
 //	1007  a frame that is not a JSON object, or not UTF-8
 //	1009  a frame over Config.ReadLimit
 //	1012  the server stops: connect again, with the last cursor

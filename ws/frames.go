@@ -34,6 +34,23 @@ func appendFrame(b, payload []byte) []byte {
 	return append(appendHeader(b, opText, len(payload)), payload...)
 }
 
+// itemJSON is a notification as an element of a notifications frame.
+func itemJSON(n *engine.Notification) []byte {
+	return wire.AppendNotification(make([]byte, 0, 384), n)
+}
+
+// textFrame is a frame of ProtocolText.
+func textFrame(n *engine.Notification) []byte {
+	text := n.String()
+	return append(appendHeader(make([]byte, 0, len(text)+10), opText, len(text)), text...)
+}
+
+// eventFrame is a frame of ProtocolCloudEvents (CloudEvents WebSockets binding,
+// section 3.2).
+func eventFrame(n *engine.Notification) []byte {
+	return appendFrame(nil, wire.AppendCloudEvent(make([]byte, 0, 640), n))
+}
+
 const (
 	notificationsHead = `{"op":"notifications","cursor":"`
 	notificationsNext = `","items":[`
@@ -70,17 +87,12 @@ func appendProgress(b []byte, reports []engine.ProgressReport) []byte {
 	return appendFrame(b, append(payload, ']', '}'))
 }
 
-func appendGapJSON(b []byte, gap engine.Gap, cursor engine.Cursor) []byte {
-	payload := []byte(`{"op":"gap"`)
-	if gap.From != 0 {
-		payload = strconv.AppendUint(append(payload, `,"from":`...), gap.From, 10)
-		payload = strconv.AppendUint(append(payload, `,"to":`...), gap.To, 10)
-	}
-	payload = wire.AppendString(append(payload, `,"cursor":`...), cursor.String())
+func appendGapJSON(b []byte, gap *engine.Gap) []byte {
+	payload := wire.AppendGapMembers([]byte(`{"op":"gap",`), gap)
 	return appendFrame(b, append(payload, '}'))
 }
 
-func appendGapText(b []byte, gap engine.Gap) []byte {
+func appendGapText(b []byte, gap *engine.Gap) []byte {
 	payload := []byte("gap")
 	if gap.From != 0 {
 		payload = strconv.AppendUint(append(payload, ':'), gap.From, 10)

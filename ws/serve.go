@@ -3,7 +3,6 @@ package ws
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/activemessage/activemessage/internal/wire"
 )
@@ -80,9 +79,5 @@ func (c *connection) replyError(ref string, problem *wire.Problem) {
 }
 
 func errorFrame(ref string, problem *wire.Problem) []byte {
-	b := problem.AppendMembers(append(answer("error", ref), ','))
-	if problem.RetryAfter > 0 {
-		b = strconv.AppendInt(append(b, `,"retry_after":`...), int64(problem.RetryAfterSeconds()), 10)
-	}
-	return append(b, '}')
+	return append(problem.AppendMembers(append(answer("error", ref), ',')), '}')
 }

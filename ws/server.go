@@ -17,8 +17,9 @@ import (
 
 // The subprotocols, by which a client chooses what frames look like.
 const (
-	ProtocolJSON = "activemessage.v1.json"
-	ProtocolText = "activemessage.v1.text"
+	ProtocolJSON        = "activemessage.v1.json"
+	ProtocolText        = "activemessage.v1.text"
+	ProtocolCloudEvents = "cloudevents.json"
 )
 
 // Config sets a Server's bounds. Fields say what their zero means.
@@ -62,8 +63,9 @@ type Server struct {
 	engine   *engine.Engine
 	cfg      Config
 	flushers []*flusher
-	next     atomic.Uint32 // whose turn it is to get a connection
-	encoded  encodedItems
+	next     atomic.Uint32          // whose turn it is to get a connection
+	items    *wire.Cache            // of ProtocolJSON's frames
+	frames   map[string]*wire.Cache // of the protocols with one notification a frame
 
 	stop       chan struct{} // closed by Shutdown
 	stopOnce   sync.Once
@@ -85,9 +87,14 @@ type Stats struct {
 // Shutdown.
 func New(e *engine.Engine, cfg Config) *Server {
 	s := &Server{
-		engine:      e,
-		cfg:         cfg.withDefaults(e),
-		stop:        make(chan struct{}),
+		engine: e,
+		cfg:    cfg.withDefaults(e),
+		stop:   make(chan struct{}),
+		items:  wire.NewCache(itemJSON),
+		frames: map[string]*wire.Cache{
+			ProtocolText:        wire.NewCache(textFrame),
+			ProtocolCloudEvents: wire.NewCache(eventFrame),
+		},
 		connections: make(map[*connection]struct{}),
 	}
 	for range s.cfg.Flushers {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -33,13 +32,21 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	selectors, since, err := parseQuery(r.URL)
+	query, err := wire.ParseQuery(r.URL)
+	if err != nil {
+		return err
+	}
+	selectors, since, err := wire.ReadSelectors(query)
 	if err != nil {
 		return err
 	}
 	c := newConnection(s, protocol)
-	if err := c.subscribeAll(selectors, since); err != nil {
-		return asRequestProblem(err)
+	if len(selectors) > 0 {
+		sub, err := wire.SubscribeAll(s.engine, selectors, since)
+		if err != nil {
+			return err
+		}
+		c.follow(sub)
 	}
 	if err := s.admit(c); err != nil {
 		c.release()
@@ -74,13 +81,13 @@ func chooseProtocol(r *http.Request) (string, error) {
 	if len(offered) == 0 {
 		return ProtocolJSON, nil
 	}
-	for _, protocol := range []string{ProtocolJSON, ProtocolText} {
+	for _, protocol := range []string{ProtocolJSON, ProtocolText, ProtocolCloudEvents} {
 		if headerHas(r.Header, "Sec-WebSocket-Protocol", protocol) {
 			return protocol, nil
 		}
 	}
 	return "", wire.NewProblem("malformed_request", fmt.Sprintf(
-		"none of the subprotocols %.100q is spoken here: use %s or %s", strings.Join(offered, ", "), ProtocolJSON, ProtocolText))
+		"none of the subprotocols %.100q is spoken here: use %s, %s or %s", strings.Join(offered, ", "), ProtocolJSON, ProtocolText, ProtocolCloudEvents))
 }
 
 func headerHas(h http.Header, name, token string) bool {
@@ -92,46 +99,6 @@ func headerHas(h http.Header, name, token string) bool {
 		}
 	}
 	return false
-}
-
-// parseQuery reads what to subscribe to, and from where.
-func parseQuery(u *url.URL) (selectors []engine.Selector, since engine.Cursor, err error) {
-	query, err := wire.ParseQuery(u)
-	if err != nil {
-		return nil, since, err
-	}
-	for name, values := range query {
-		for _, value := range values {
-			switch name {
-			case "subscribe":
-				selectors = append(selectors, engine.Selector{ResponseNotification: value})
-			case "message_type":
-				selectors = append(selectors, engine.Selector{MessageType: value})
-			case "message_id":
-				id, err := engine.ParseID(value)
-				if err != nil {
-					return nil, since, wire.BadParameter(name, err.Error())
-				}
-				selectors = append(selectors, engine.Selector{MessageID: id})
-			case "since":
-				if since, err = engine.ParseCursor(value); err != nil {
-					return nil, since, wire.BadParameter(name, err.Error())
-				}
-			default:
-				return nil, since, wire.BadParameter(name, "is not a parameter here: use subscribe, message_id, message_type or since")
-			}
-		}
-	}
-	return selectors, since, nil
-}
-
-// asRequestProblem makes an invalid selector a fault of the request's query.
-func asRequestProblem(err error) error {
-	p := wire.ProblemFor(err)
-	if p.Code == "invalid_message" {
-		return wire.NewProblem("malformed_request", p.Detail)
-	}
-	return p
 }
 
 // admit counts a connection in, or refuses it.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/base64"
 	"mime"
 	"strconv"
@@ -46,7 +47,11 @@ func AppendReceipt(b []byte, r engine.Receipt) []byte {
 	b = AppendString(append(b, `,"state":`...), string(r.State))
 	b = AppendString(append(b, `,"message_type":`...), r.MessageType)
 	b, _ = r.Cursor.AppendText(append(b, `,"cursor":"`...))
-	return append(b, '"')
+	b = append(b, '"')
+	if r.Replayed {
+		b = append(b, `,"replayed":true`...)
+	}
+	return b
 }
 
 // AppendNotification appends a notification as a JSON object.
@@ -64,7 +69,35 @@ func AppendNotification(b []byte, n *engine.Notification) []byte {
 	if n.Error != nil {
 		b = appendError(b, n.Error)
 	} else {
-		b = appendResult(b, n)
+		b = appendResult(b, n.ID, n.Result, `,"content_type":`)
+	}
+	return append(appendOrigin(b, n.Origin), '}')
+}
+
+// appendOrigin appends what a message carries for others: its trace, and the
+// CloudEvent it came in as.
+func appendOrigin(b []byte, o *engine.Origin) []byte {
+	if o == nil {
+		return b
+	}
+	if o.Traceparent != "" {
+		b = AppendString(append(b, `,"traceparent":`...), o.Traceparent)
+	}
+	if o.Tracestate != "" {
+		b = AppendString(append(b, `,"tracestate":`...), o.Tracestate)
+	}
+	event := o.CloudEvent
+	if event == nil {
+		return b
+	}
+	b = AppendString(append(b, `,"cloudevent":{"id":`...), event.ID)
+	b = AppendString(append(b, `,"source":`...), event.Source)
+	b = AppendString(append(b, `,"type":`...), event.Type)
+	if event.Subject != "" {
+		b = AppendString(append(b, `,"subject":`...), event.Subject)
+	}
+	if !event.Time.IsZero() {
+		b = appendTime(append(b, `,"time":`...), event.Time)
 	}
 	return append(b, '}')
 }
@@ -76,26 +109,40 @@ func appendError(b []byte, e *engine.Error) []byte {
 }
 
 // appendResult inlines a small result: as JSON if it is, else as base64.
-func appendResult(b []byte, n *engine.Notification) []byte {
-	r := n.Result
+func appendResult(b []byte, id engine.ID, r engine.Result, contentType string) []byte {
 	if r.ContentType != "" {
-		b = AppendString(append(b, `,"content_type":`...), r.ContentType)
+		b = AppendString(append(b, contentType...), r.ContentType)
 	}
 	switch {
 	case len(r.Data) == 0:
 		return b
 	case len(r.Data) > MaxInlineResult:
 		b = strconv.AppendInt(append(b, `,"result_bytes":`...), int64(len(r.Data)), 10)
-		return AppendString(append(b, `,"result_url":`...), resultURL(n.ID))
+		return AppendString(append(b, `,"result_url":`...), resultURL(id))
 	case isJSON(r.ContentType):
-		value := jsontext.Value(r.Data)
-		if value.IsValid() {
+		if value := oneLine(r.Data); value != nil {
 			b = append(b, `,"result":`...)
 			return append(b, value...)
 		}
 	}
 	b = base64.StdEncoding.AppendEncode(append(b, `,"result_base64":"`...), r.Data)
 	return append(b, '"')
+}
+
+// oneLine returns JSON without line ends, which would break a line of NDJSON or of
+// an event stream; nil if it is not valid.
+func oneLine(data []byte) jsontext.Value {
+	value := jsontext.Value(data)
+	if !value.IsValid() {
+		return nil
+	}
+	if bytes.ContainsAny(data, "\r\n") {
+		value = value.Clone()
+		if value.Compact() != nil {
+			return nil
+		}
+	}
+	return value
 }
 
 func isJSON(contentType string) bool {
@@ -131,8 +178,9 @@ func appendProgressMembers(b []byte, p engine.Progress) []byte {
 	return b
 }
 
-// AppendStatus appends a message's status as a JSON object.
-func AppendStatus(b []byte, s *engine.Status) []byte {
+// AppendStatus appends a message's status as a JSON object; withResult inlines a
+// small result.
+func AppendStatus(b []byte, s *engine.Status, withResult bool) []byte {
 	b = appendID(append(b, `{"id":`...), s.ID)
 	b = AppendString(append(b, `,"message_type":`...), s.MessageType)
 	b = AppendString(append(b, `,"state":`...), string(s.State))
@@ -149,37 +197,81 @@ func AppendStatus(b []byte, s *engine.Status) []byte {
 	b = appendMetadata(b, s.Metadata)
 	b = strconv.AppendInt(append(b, `,"message_bytes":`...), int64(s.MessageBytes), 10)
 	b = strconv.AppendInt(append(b, `,"attempt":`...), int64(s.Attempt), 10)
+	b = strconv.AppendInt(append(b, `,"max_attempts":`...), int64(s.MaxAttempts), 10)
+	if s.Timeout > 0 {
+		b = AppendString(append(b, `,"timeout":`...), s.Timeout.String())
+	}
+	b = appendAttempts(b, s.Attempts)
 	if s.Progress != nil {
 		b = append(appendProgressMembers(append(b, `,"progress":{`...), *s.Progress), '}')
 	}
 	if s.CancelRequested {
 		b = append(b, `,"cancel_requested":true`...)
 	}
-	return append(appendEnding(appendTimes(b, s), s), '}')
+	b = appendOrigin(appendTimes(b, s), s.Origin)
+	return append(appendEnding(b, s, withResult), '}')
+}
+
+func appendAttempts(b []byte, attempts []engine.Attempt) []byte {
+	if len(attempts) == 0 {
+		return b
+	}
+	b = append(b, `,"attempts":[`...)
+	for i := range attempts {
+		a := &attempts[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(append(b, `{"attempt":`...), int64(a.Number), 10)
+		b = AppendString(append(b, `,"state":`...), string(a.State))
+		b = appendTime(append(b, `,"started_at":`...), a.StartedAt)
+		if !a.FinishedAt.IsZero() {
+			b = appendTime(append(b, `,"finished_at":`...), a.FinishedAt)
+		}
+		if a.Error != nil {
+			b = appendError(b, a.Error)
+		}
+		b = append(b, '}')
+	}
+	return append(b, ']')
 }
 
 func appendTimes(b []byte, s *engine.Status) []byte {
 	b = appendTime(append(b, `,"accepted_at":`...), s.AcceptedAt)
-	if !s.StartedAt.IsZero() {
-		b = appendTime(append(b, `,"started_at":`...), s.StartedAt)
-	}
-	if !s.FinishedAt.IsZero() {
-		b = appendTime(append(b, `,"finished_at":`...), s.FinishedAt)
+	for _, member := range []struct {
+		name string
+		time time.Time
+	}{
+		{`,"due_at":`, s.DueAt},
+		{`,"expires_at":`, s.ExpiresAt},
+		{`,"started_at":`, s.StartedAt},
+		{`,"finished_at":`, s.FinishedAt},
+	} {
+		if !member.time.IsZero() {
+			b = appendTime(append(b, member.name...), member.time)
+		}
 	}
 	return b
 }
 
-func appendEnding(b []byte, s *engine.Status) []byte {
+func appendEnding(b []byte, s *engine.Status, withResult bool) []byte {
 	if s.Error != nil {
 		b = appendError(b, s.Error)
 	}
 	if s.State != engine.StateSucceeded {
 		return b
 	}
-	b = strconv.AppendInt(append(b, `,"result_bytes":`...), int64(len(s.Result.Data)), 10)
-	if s.Result.ContentType != "" {
-		b = AppendString(append(b, `,"result_content_type":`...), s.Result.ContentType)
+	const contentType = `,"result_content_type":`
+	switch {
+	case withResult:
+		b = appendResult(b, s.ID, s.Result, contentType)
+		if len(s.Result.Data) > MaxInlineResult {
+			return b
+		}
+	case s.Result.ContentType != "":
+		b = AppendString(append(b, contentType...), s.Result.ContentType)
 	}
+	b = strconv.AppendInt(append(b, `,"result_bytes":`...), int64(len(s.Result.Data)), 10)
 	return AppendString(append(b, `,"result_url":`...), resultURL(s.ID))
 }
 
@@ -198,4 +290,20 @@ func appendMetadata(b []byte, metadata map[string]string) []byte {
 		b = AppendString(append(b, ':'), value)
 	}
 	return append(b, '}')
+}
+
+// AppendGap appends a gap as a JSON object; see AppendGapMembers.
+func AppendGap(b []byte, gap *engine.Gap) []byte {
+	return append(AppendGapMembers(append(b, '{'), gap), '}')
+}
+
+// AppendGapMembers appends a gap's members without braces around them: the numbers
+// missed, if they are known, and the position after it.
+func AppendGapMembers(b []byte, gap *engine.Gap) []byte {
+	if gap.From != 0 {
+		b = strconv.AppendUint(append(b, `"from":`...), gap.From, 10)
+		b = strconv.AppendUint(append(b, `,"to":`...), gap.To, 10)
+		b = append(b, ',')
+	}
+	return AppendString(append(b, `"cursor":`...), gap.Cursor.String())
 }

@@ -38,7 +38,7 @@ type frame struct {
 // frame is no JSON object at all.
 func DecodeFrame(data []byte) (Frame, error) {
 	var f frame
-	if err := decode(data, &f, true); err != nil {
+	if err := decode(data, &f, "", true); err != nil {
 		return Frame{Ref: f.Ref}, err
 	}
 	decoded := Frame{Op: f.Op, Ref: f.Ref}

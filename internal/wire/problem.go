@@ -86,6 +86,10 @@ func problemKinds() map[string]problemKind {
 		"message_too_large":      {http.StatusRequestEntityTooLarge, "Message too large"},
 		"unsupported_media_type": {http.StatusUnsupportedMediaType, "Unsupported media type"},
 		"invalid_message":        {http.StatusUnprocessableEntity, "Invalid message"},
+		"not_acceptable":         {http.StatusNotAcceptable, "Nothing acceptable to answer with"},
+		"not_retryable":          {http.StatusConflict, "The message cannot be retried"},
+		"idempotency_key_reused": {http.StatusUnprocessableEntity, "The idempotency key was used for another message"},
+		"invalid_policy":         {http.StatusUnprocessableEntity, "Invalid policy"},
 		"upgrade_required":       {http.StatusUpgradeRequired, "This is a WebSocket endpoint"},
 		"queue_full":             {http.StatusTooManyRequests, "The message type's queue is full"},
 		"server_full":            {http.StatusServiceUnavailable, "The server is full"},
@@ -124,6 +128,10 @@ func ProblemFor(err error) *Problem {
 		return NewProblem("message_too_large", err.Error())
 	case errors.Is(err, engine.ErrNotFound):
 		return NewProblem("message_not_found", "no message has this id, or it ended too long ago to be kept")
+	case errors.Is(err, engine.ErrKeyReused):
+		return NewProblem("idempotency_key_reused", "another message was submitted with this Idempotency-Key: take a new key for new content")
+	case errors.Is(err, engine.ErrNotRetryable):
+		return NewProblem("not_retryable", engine.ErrNotRetryable.Error())
 	case errors.Is(err, engine.ErrTerminal):
 		return NewProblem("already_ended", "the message has already ended: GET it to see how")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -134,6 +142,12 @@ func ProblemFor(err error) *Problem {
 		return p
 	}
 	return NewProblem("internal_error", "the server failed to answer; its log says why")
+}
+
+// InvalidParameter is the problem of a query parameter whose value a message must
+// not have.
+func InvalidParameter(name, reason string) *Problem {
+	return NewProblem("invalid_message", name+": "+reason, FieldError{"?" + name, reason})
 }
 
 func malformed(detail string) *Problem { return NewProblem("malformed_json", detail) }
@@ -196,6 +210,9 @@ func (p *Problem) AppendMembers(b []byte) []byte {
 	}
 	if len(p.Errors) > 0 {
 		b = append(b, ']')
+	}
+	if p.RetryAfter > 0 {
+		b = strconv.AppendInt(append(b, `,"retry_after":`...), int64(p.RetryAfterSeconds()), 10)
 	}
 	return b
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -31,17 +32,27 @@ type submission struct {
 	Key                  string            `json:"key"`
 	Priority             int               `json:"priority"`
 	Metadata             map[string]string `json:"metadata"`
+	Delay                *string           `json:"delay"`
+	DeliverAt            *string           `json:"deliver_at"`
+	ExpiresAt            *string           `json:"expires_at"`
+	Timeout              *string           `json:"timeout"`
+	MaxAttempts          int               `json:"max_attempts"`
+	IdempotencyKey       string            `json:"idempotency_key"`
+	IdempotencyTTL       *string           `json:"idempotency_ttl"`
+	Traceparent          string            `json:"traceparent"`
+	Tracestate           string            `json:"tracestate"`
 }
 
 // submissionMembers are the envelope's names, as told to who misspells one.
-const submissionMembers = "message_type, message_data, message_data_base64, response_notification, content_type, key, priority, metadata"
+const submissionMembers = "message_type, message_data, message_data_base64, response_notification, content_type, key, priority, metadata, " +
+	"delay, deliver_at, expires_at, timeout, max_attempts, idempotency_key, idempotency_ttl, traceparent, tracestate"
 
 // DecodeSubmission reads the JSON envelope of a message. Members it does not know
 // are refused, except with lenient, the WebSocket's rule. The submission does not
 // share memory with body. The error is a *Problem.
 func DecodeSubmission(body []byte, lenient bool) (engine.Submission, error) {
 	var envelope submission
-	if err := decode(body, &envelope, lenient); err != nil {
+	if err := decode(body, &envelope, submissionMembers, lenient); err != nil {
 		return engine.Submission{}, err
 	}
 	s := engine.Submission{
@@ -50,37 +61,66 @@ func DecodeSubmission(body []byte, lenient bool) (engine.Submission, error) {
 		Key:                  envelope.Key,
 		Priority:             envelope.Priority,
 		Metadata:             envelope.Metadata,
+		MaxAttempts:          envelope.MaxAttempts,
+		IdempotencyKey:       envelope.IdempotencyKey,
+	}
+	if envelope.Traceparent != "" || envelope.Tracestate != "" {
+		s.Origin = &engine.Origin{Traceparent: envelope.Traceparent, Tracestate: envelope.Tracestate}
 	}
 	if envelope.MessageType == nil {
 		return s, invalid("/message_type", "is missing: name the handler that shall run")
 	}
 	s.MessageType = *envelope.MessageType
+	if err := envelope.setTimes(&s); err != nil {
+		return s, err
+	}
+	return s, envelope.setData(&s)
+}
+
+// setTimes reads the members that are times and durations in text.
+func (envelope *submission) setTimes(s *engine.Submission) error {
+	for _, member := range []struct {
+		name string
+		text *string
+	}{
+		{"delay", envelope.Delay},
+		{"deliver_at", envelope.DeliverAt},
+		{"expires_at", envelope.ExpiresAt},
+		{"timeout", envelope.Timeout},
+		{"idempotency_ttl", envelope.IdempotencyTTL},
+	} {
+		if member.text == nil {
+			continue
+		}
+		if reason, _ := SetOption(s, member.name, *member.text); reason != "" {
+			return invalid("/"+member.name, reason)
+		}
+	}
+	return nil
+}
+
+// setData reads the data, whichever way it came.
+func (envelope *submission) setData(s *engine.Submission) error {
 	switch {
 	case envelope.MessageDataBase64 != nil && envelope.MessageData != nil:
-		return s, invalid("/message_data_base64", "cannot be given together with message_data: remove one of them")
+		return invalid("/message_data_base64", "cannot be given together with message_data: remove one of them")
 	case envelope.MessageDataBase64 != nil:
 		data, err := base64.StdEncoding.DecodeString(*envelope.MessageDataBase64)
 		if err != nil {
-			return s, invalid("/message_data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
+			return invalid("/message_data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
 		}
 		s.MessageData = data
-		s.ContentType = orDefault(s.ContentType, "application/octet-stream")
+		s.ContentType = cmp.Or(s.ContentType, "application/octet-stream")
 	case envelope.MessageData != nil:
 		s.MessageData = envelope.MessageData
-		s.ContentType = orDefault(s.ContentType, "application/json")
+		s.ContentType = cmp.Or(s.ContentType, "application/json")
 	}
-	return s, nil
+	return nil
 }
 
-func orDefault(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
-}
-
-// decode reads one JSON object into a struct. The error is a *Problem.
-func decode(body []byte, into any, lenient bool) error {
+// decode reads one JSON object into a struct with the named members. The error is a
+// *Problem.
+func decode(body []byte, into any, members string, lenient bool) error {
 	if tooDeep(body) {
 		return malformed(fmt.Sprintf("the JSON nests deeper than %d levels", MaxDepth))
 	}
@@ -96,10 +136,15 @@ func decode(body []byte, into any, lenient bool) error {
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		pointer := string(semantic.JSONPointer)
 		if errors.Is(err, json.ErrUnknownName) {
-			return invalid(pointer, "is not a member of a message: use "+suggest(semantic.JSONPointer.LastToken())+submissionMembers)
+			return invalid(pointer, "is not known here: use "+suggest(semantic.JSONPointer.LastToken(), members)+members)
 		}
 		return invalid(pointer, fmt.Sprintf("has the wrong type: it is a JSON %s, which does not fit %s", kindName(semantic.JSONKind), typeName(semantic)))
 	}
+	return notJSON(err)
+}
+
+// notJSON tells where a body stops being JSON.
+func notJSON(err error) *Problem {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return malformed("the JSON ends too early")
@@ -135,9 +180,9 @@ func tooDeep(body []byte) bool {
 }
 
 // suggest names the member that was probably meant, if it is near.
-func suggest(name string) string {
+func suggest(name, members string) string {
 	folded := strings.Map(fold, name)
-	for known := range strings.SplitSeq(submissionMembers, ", ") {
+	for known := range strings.SplitSeq(members, ", ") {
 		if strings.Map(fold, known) == folded {
 			return known + ". All members: "
 		}
@@ -180,8 +225,10 @@ func typeName(err *json.SemanticError) string {
 	switch t := err.GoType.String(); t {
 	case "string", "*string":
 		return "a string"
-	case "int":
+	case "int", "*int", "*int64":
 		return "an integer"
+	case "*bool":
+		return "true or false"
 	case "map[string]string":
 		return "an object of strings"
 	default:
