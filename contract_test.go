@@ -47,13 +47,16 @@ func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
 	n := &node{t: t, engine: e, checker: checker, blocked: make(chan struct{}, 16)}
 	n.register("echo", engine.HandlerFunc(handlers.Echo), engine.Policy{})
 	n.register("fail", engine.HandlerFunc(handlers.Fail), engine.Policy{})
+	n.register("retry", engine.HandlerFunc(failOnce), engine.Policy{MaxAttempts: 2, Backoff: engine.Backoff{Initial: time.Millisecond}})
 	n.register("block", engine.HandlerFunc(n.block), engine.Policy{Concurrency: 1, QueueLimit: 1, Timeout: -1})
 	n.sockets = ws.New(e, ws.Config{CloseSpread: time.Millisecond})
 	h, err := api.New(e, api.Config{
 		OpenAPI:     activemessage.OpenAPI(),
+		AsyncAPI:    activemessage.OpenAPI(),
 		Metrics:     http.HandlerFunc(metrics),
 		WebSocket:   n.sockets,
 		BodyTimeout: 100 * time.Millisecond,
+		MaxStreams:  maxStreams,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +65,9 @@ func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
 	t.Cleanup(n.stop)
 	return n
 }
+
+// maxStreams is how many event streams a node allows.
+const maxStreams = 8
 
 func metrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -73,6 +79,14 @@ func (n *node) register(name string, h engine.Handler, p engine.Policy) {
 	if err := n.engine.Register(name, h, p); err != nil {
 		n.t.Fatal(err)
 	}
+}
+
+// failOnce succeeds at the second attempt.
+func failOnce(_ context.Context, m *engine.Message) (engine.Result, error) {
+	if m.Attempt == 1 {
+		return engine.Result{}, &engine.Error{Code: "once", Message: "once"}
+	}
+	return engine.Result{}, nil
 }
 
 // block runs until its context ends.
@@ -156,7 +170,7 @@ func (n *node) do(t *testing.T, c call) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	var got []byte
-	if response.StatusCode != http.StatusSwitchingProtocols {
+	if response.StatusCode != http.StatusSwitchingProtocols && response.Header.Get("Content-Type") != "text/event-stream" {
 		if got, err = io.ReadAll(response.Body); err != nil {
 			t.Fatal(err)
 		}
@@ -169,8 +183,7 @@ func (n *node) verify(t *testing.T, c call, r *http.Request, response *http.Resp
 	if response.StatusCode != c.status {
 		t.Fatalf("status %d, want %d: %s", response.StatusCode, c.status, got)
 	}
-	// The document cannot say "any media type that ends in +json".
-	if c.status < 300 && !strings.HasSuffix(r.Header.Get("Content-Type"), "+json") {
+	if c.status < 300 && checkable(r.Header.Get("Content-Type")) {
 		if err := n.checker.CheckRequest(r, []byte(c.body)); err != nil {
 			t.Errorf("accepted, but not valid: %v", err)
 		}
@@ -185,6 +198,12 @@ func (n *node) verify(t *testing.T, c call, r *http.Request, response *http.Resp
 	if c.status >= 400 {
 		verifyProblem(t, c, response, got)
 	}
+}
+
+// checkable reports whether the checker can read a request: the document cannot say
+// "any media type that ends in +json", and the checker reads no NDJSON.
+func checkable(contentType string) bool {
+	return contentType != "application/x-ndjson" && contentType != "application/vnd.acme+json"
 }
 
 func verifyProblem(t *testing.T, c call, response *http.Response, got []byte) {
@@ -239,6 +258,11 @@ func TestContract(t *testing.T) {
 	}
 	t.Run("submit", func(t *testing.T) { testSubmit(t, checker) })
 	t.Run("read", func(t *testing.T) { testRead(t, checker) })
+	t.Run("prefer", func(t *testing.T) { testPrefer(t, checker) })
+	t.Run("batch", func(t *testing.T) { testBatch(t, checker) })
+	t.Run("retry", func(t *testing.T) { testRetry(t, checker) })
+	t.Run("notifications", func(t *testing.T) { testNotifications(t, checker) })
+	t.Run("update", func(t *testing.T) { testUpdate(t, checker) })
 	t.Run("cancel", func(t *testing.T) { testCancel(t, checker) })
 	t.Run("operate", func(t *testing.T) { testOperate(t, checker) })
 	t.Run("full", func(t *testing.T) { testFull(t, checker) })
@@ -291,9 +315,165 @@ func testSubmit(t *testing.T, checker *contract.Checker) {
 		"bytes slow":        {"POST", "/v1/handlers/echo", "", nil, true, 408, "request_timeout"},
 		"bytes huge":        {"POST", "/v1/handlers/echo", huge, nil, false, 413, "message_too_large"},
 		"bytes priority":    {"POST", "/v1/handlers/echo?priority=12", "x", nil, false, 422, "invalid_message"},
-		"bytes method":      {"PATCH", "/v1/handlers/echo", "x", nil, false, 405, "method_not_allowed"},
+		"bytes method":      {"PUT", "/v1/handlers/echo", "x", nil, false, 405, "method_not_allowed"},
 		"nothing is there":  {"POST", "/v1/nothing", "x", nil, false, 404, "not_found"},
 		"bytes bad pattern": {"POST", "/v1/handlers/echo?response_notification=a*", "x", nil, false, 422, "invalid_message"},
+	})
+}
+
+// with returns JSON's headers and more.
+func with(pairs ...string) map[string]string {
+	h := asJSON()
+	for i := 0; i+1 < len(pairs); i += 2 {
+		h[pairs[i]] = pairs[i+1]
+	}
+	return h
+}
+
+// testPrefer needs its calls in order.
+func testPrefer(t *testing.T, checker *contract.Checker) {
+	n := newNode(t, checker, engine.Config{})
+	const one, other = `{"message_type":"echo","message_data":1}`, `{"message_type":"echo","message_data":2}`
+	for _, c := range []call{
+		{"POST", "/v1/messages", one, with("Prefer", "wait=10"), false, 200, ""},
+		{"POST", "/v1/messages", `{"message_type":"retry"}`, with("Prefer", "wait=10"), false, 200, ""},
+		{"POST", "/v1/messages", one, with("Prefer", "respond-async"), false, 202, ""},
+		{"POST", "/v1/messages", one, with("Idempotency-Key", `"k"`), false, 202, ""},
+		{"POST", "/v1/messages", one, with("Idempotency-Key", "k", "Prefer", "wait=10"), false, 200, ""},
+		{"POST", "/v1/messages", other, with("Idempotency-Key", "k"), false, 422, "idempotency_key_reused"},
+		{"POST", "/v1/messages", other, with("Idempotency-Key", ""), false, 400, "malformed_request"},
+		{"POST", "/v1/messages", one[:len(one)-1] + `,"idempotency_key":"l"}`, with("Idempotency-Key", "k"), false, 400, "malformed_request"},
+		{"POST", "/v1/handlers/echo", "x", map[string]string{"Prefer": "wait=10"}, false, 200, ""},
+		{"POST", "/v1/handlers/echo?delay=1h&expires_at=2999-01-01T00:00:00Z", "x", nil, false, 422, "invalid_message"},
+		{"POST", "/v1/handlers/retry?delay=1h&timeout=1s&max_attempts=2&idempotency_key=m&idempotency_ttl=until_terminal", "x", nil, false, 202, ""},
+		{"POST", "/v1/handlers/echo?delay=soon", "x", nil, false, 400, "malformed_request"},
+		{"POST", "/v1/handlers/echo?max_attempts=3", "x", nil, false, 422, "invalid_message"},
+		{"POST", "/v1/messages", `{"message_type":"block","delay":"1h","priority":1,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}`, with("Prefer", "wait=1"), false, 202, ""},
+		{"POST", "/v1/messages", `{"message_type":"echo","timeout":"1h"}`, asJSON(), false, 422, "invalid_message"},
+		{"POST", "/v1/messages", `{"message_type":"echo","deliver_at":"tomorrow"}`, asJSON(), false, 422, "invalid_message"},
+	} {
+		n.do(t, c)
+	}
+	id := n.submit("echo", "1")
+	n.do(t, call{"GET", "/v1/messages/" + id, "", map[string]string{"Prefer": "wait=10"}, false, 200, ""})
+}
+
+func testBatch(t *testing.T, checker *contract.Checker) {
+	n := newNode(t, checker, engine.Config{})
+	ndjson := map[string]string{"Content-Type": "application/x-ndjson"}
+	const path = "/v1/messages/batch"
+	huge := "[" + strings.Repeat(" ", 17<<20) + "]"
+	const event = `{"specversion":"1.0","id":"1","source":"/s","type":"echo","data":1}`
+	structured := map[string]string{"Content-Type": "application/cloudevents+json"}
+	events := map[string]string{"Content-Type": "application/cloudevents-batch+json"}
+	binary := map[string]string{"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "com.example.odd", "Content-Type": "image/png"}
+	runCalls(t, n, map[string]call{
+		"array":      {"POST", path, `[{"message_type":"echo"},{"message_type":"echo","message_data":[1]}]`, asJSON(), false, 207, ""},
+		"lines":      {"POST", path, "{\"message_type\":\"echo\"}\n\n{\"message_type\":", ndjson, false, 207, ""},
+		"event":      {"POST", "/v1/messages", event, structured, false, 202, ""},
+		"no event":   {"POST", "/v1/messages", `{"specversion":"1.0"}`, structured, false, 422, "invalid_message"},
+		"events":     {"POST", "/v1/messages", "[" + event + "]", events, false, 207, ""},
+		"events to":  {"POST", "/v1/handlers/echo?key=k", "[" + event + "]", events, false, 207, ""},
+		"event to":   {"POST", "/v1/handlers/echo", event, structured, false, 202, ""},
+		"binary to":  {"POST", "/v1/handlers/echo", "\x00", binary, false, 202, ""},
+		"xml event":  {"POST", "/v1/messages", "<a/>", map[string]string{"Content-Type": "application/cloudevents+xml"}, false, 415, "unsupported_media_type"},
+		"empty":      {"POST", path, `[]`, asJSON(), false, 207, ""},
+		"no array":   {"POST", path, `{}`, asJSON(), false, 400, "malformed_json"},
+		"half":       {"POST", path, `[{"message_type":"echo"}`, asJSON(), false, 400, "malformed_json"},
+		"key":        {"POST", path, `[]`, with("Idempotency-Key", "k"), false, 400, "malformed_request"},
+		"cross-site": {"POST", path, `[]`, crossSite(), false, 403, "cross_origin"},
+		"slow":       {"POST", path, "", asJSON(), true, 408, "request_timeout"},
+		"huge":       {"POST", path, huge, asJSON(), false, 413, "message_too_large"},
+		"too many":   {"POST", path, "[" + strings.Repeat("{},", 1000) + "{}]", asJSON(), false, 413, "message_too_large"},
+		"xml":        {"POST", path, "<a/>", map[string]string{"Content-Type": "text/xml"}, false, 415, "unsupported_media_type"},
+	})
+}
+
+// testRetry needs its calls in order.
+func testRetry(t *testing.T, checker *contract.Checker) {
+	n := newNode(t, checker, engine.Config{})
+	failed, succeeded := n.run("fail", `{}`), n.run("echo", `{}`)
+	running := n.submit("block", "")
+	<-n.blocked
+	waiting := n.submit("block", "")
+	for _, c := range []call{
+		{"POST", "/v1/messages/" + failed + "/retry", "", nil, false, 202, ""},
+		{"POST", "/v1/messages/" + succeeded + "/retry", "", nil, false, 409, "not_retryable"},
+		{"POST", "/v1/messages/" + running + "/retry", "", nil, false, 409, "not_retryable"},
+		{"POST", "/v1/messages/17/retry", "", nil, false, 400, "malformed_request"},
+		{"POST", "/v1/messages/" + unknown + "/retry", "", nil, false, 404, "message_not_found"},
+		{"POST", "/v1/messages/" + failed + "/retry", "", crossSite(), false, 403, "cross_origin"},
+		{"DELETE", "/v1/messages/" + waiting, "", nil, false, 200, ""},
+		{"POST", "/v1/messages", `{"message_type":"block"}`, asJSON(), false, 202, ""},
+		{"POST", "/v1/messages/" + waiting + "/retry", "", nil, false, 429, "queue_full"},
+		{"POST", "/v1/messages/retry?state=cancelled&message_type=block", "", nil, false, 200, ""},
+		{"POST", "/v1/messages/retry?limit=5&accepted_after=2020-01-01T00:00:00Z", "", nil, false, 200, ""},
+		{"POST", "/v1/messages/retry?state=odd", "", nil, false, 400, "malformed_request"},
+		{"POST", "/v1/messages/retry", "", crossSite(), false, 403, "cross_origin"},
+	} {
+		n.do(t, c)
+	}
+}
+
+func testNotifications(t *testing.T, checker *contract.Checker) {
+	n := newNode(t, checker, engine.Config{})
+	for range 3 {
+		n.run("echo", `{"a":1}`)
+	}
+	n.run("fail", `{}`)
+	accept := func(media string, more ...string) map[string]string { return with(append(more, "Accept", media)...) }
+	const path = "/v1/notifications"
+	runCalls(t, n, map[string]call{
+		"stream":         {"GET", path + "?subscribe=a*&message_type=echo", "", accept("text/event-stream"), false, 200, ""},
+		"resumed":        {"GET", path, "", accept("*/*", "Last-Event-ID", "1"), false, 200, ""},
+		"bad event id":   {"GET", path, "", accept("*/*", "Last-Event-ID", "x"), false, 400, "malformed_request"},
+		"page":           {"GET", path, "", accept("application/json"), false, 200, ""},
+		"lost":           {"GET", path + "?since=00000001.5&limit=2", "", accept("application/json"), false, 200, ""},
+		"ahead":          {"GET", path + "?since=99", "", accept("application/json"), false, 400, "malformed_request"},
+		"bad limit":      {"GET", path + "?limit=0", "", accept("application/json"), false, 400, "malformed_request"},
+		"bad parameter":  {"GET", path + "?prefix=a", "", accept("application/json"), false, 400, "malformed_request"},
+		"events":         {"GET", path + "?since=0", "", accept("application/cloudevents-batch+json"), false, 200, ""},
+		"not acceptable": {"GET", path, "", accept("image/png"), false, 406, "not_acceptable"},
+	})
+	full := newNode(t, checker, engine.Config{})
+	full.streams(t)
+}
+
+// streams opens as many event streams as are allowed, and one more.
+func (n *node) streams(t *testing.T) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.URL+"/v1/notifications", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range maxStreams {
+		response, err := n.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+	}
+	n.do(t, call{"GET", "/v1/notifications", "", nil, false, 503, "server_full"})
+}
+
+func testUpdate(t *testing.T, checker *contract.Checker) {
+	n := newNode(t, checker, engine.Config{})
+	const path = "/v1/handlers/echo"
+	huge := `{"timeout":"` + strings.Repeat("x", 80<<10) + `"}`
+	runCalls(t, n, map[string]call{
+		"pause":        {"PATCH", path, `{"paused":true,"concurrency":3,"queue_limit":5,"queue_bytes":1000}`, asJSON(), false, 200, ""},
+		"merge":        {"PATCH", path, `{"timeout":"never","grace":"1s","max_attempts":3,"backoff":{"initial":"1s","max":"1m"}}`, map[string]string{"Content-Type": "application/merge-patch+json"}, false, 200, ""},
+		"query":        {"PATCH", path + "?paused=true", `{}`, asJSON(), false, 400, "malformed_request"},
+		"cross-site":   {"PATCH", path, `{}`, crossSite(), false, 403, "cross_origin"},
+		"unknown type": {"PATCH", "/v1/handlers/nobody", `{}`, asJSON(), false, 404, "unknown_message_type"},
+		"slow":         {"PATCH", path, "", asJSON(), true, 408, "request_timeout"},
+		"huge":         {"PATCH", path, huge, asJSON(), false, 413, "message_too_large"},
+		"xml":          {"PATCH", path, "<a/>", map[string]string{"Content-Type": "text/xml"}, false, 415, "unsupported_media_type"},
+		"negative":     {"PATCH", path, `{"concurrency":-1}`, asJSON(), false, 422, "invalid_policy"},
+		"wrong type":   {"PATCH", path, `{"paused":"yes"}`, asJSON(), false, 422, "invalid_policy"},
+		"bad backoff":  {"PATCH", path, `{"backoff":{"initial":"2m","max":"1m"}}`, asJSON(), false, 422, "invalid_policy"},
+		"unknown":      {"PATCH", path, `{"pause":true}`, asJSON(), false, 422, "invalid_policy"},
+		"bad duration": {"PATCH", path, `{"backoff":{"max":"soon"}}`, asJSON(), false, 422, "invalid_policy"},
 	})
 }
 
@@ -318,6 +498,8 @@ func testRead(t *testing.T, checker *contract.Checker) {
 		"first page":       {"GET", "/v1/messages?limit=1", "", nil, false, 200, ""},
 		"bad limit":        {"GET", "/v1/messages?limit=0", "", nil, false, 400, "malformed_request"},
 		"bad state":        {"GET", "/v1/messages?state=odd", "", nil, false, 400, "malformed_request"},
+		"filters":          {"GET", "/v1/messages?key=k&accepted_after=2020-01-01T00:00:00Z&accepted_before=2999-01-01T00:00:00Z", "", nil, false, 200, ""},
+		"bad time":         {"GET", "/v1/messages?accepted_after=today", "", nil, false, 400, "malformed_request"},
 		"bad cursor":       {"GET", "/v1/messages?cursor=!", "", nil, false, 400, "malformed_request"},
 		"handlers":         {"GET", "/v1/handlers", "", nil, false, 200, ""},
 		"handler":          {"GET", "/v1/handlers/block", "", nil, false, 200, ""},
@@ -355,6 +537,7 @@ func testOperate(t *testing.T, checker *contract.Checker) {
 		"ready typo":         {"GET", "/readyz?verbos", "", nil, false, 400, "malformed_request"},
 		"metrics":            {"GET", "/metrics", "", nil, false, 200, ""},
 		"contract":           {"GET", "/openapi.yaml", "", nil, false, 200, ""},
+		"stream contract":    {"GET", "/asyncapi.yaml", "", nil, false, 200, ""},
 		"nothing":            {"GET", "/v2", "", nil, false, 404, "not_found"},
 		"delete index":       {"DELETE", "/", "", nil, false, 405, "method_not_allowed"},
 		"socket":             {"GET", "/v1/ws?subscribe=a*&subscribe=b&message_type=echo&since=0", "", handshake(), false, 101, ""},
@@ -369,12 +552,14 @@ func testOperate(t *testing.T, checker *contract.Checker) {
 
 func testFull(t *testing.T, checker *contract.Checker) {
 	n := newNode(t, checker, engine.Config{Concurrency: 1, QueueLimit: 1})
+	failed := n.run("fail", "{}")
 	n.submit("block", "")
 	<-n.blocked
 	n.submit("echo", "")
 	runCalls(t, n, map[string]call{
 		"json":  {"POST", "/v1/messages", `{"message_type":"echo"}`, asJSON(), false, 503, "server_full"},
 		"bytes": {"POST", "/v1/handlers/echo", "x", nil, false, 503, "server_full"},
+		"retry": {"POST", "/v1/messages/" + failed + "/retry", "", nil, false, 503, "server_full"},
 	})
 }
 

@@ -11,7 +11,11 @@ func setHeader(w http.ResponseWriter, canonical, value string) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) error {
-	setHeader(w, "Content-Type", "application/json")
+	return writeBody(w, status, typeJSON, body)
+}
+
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) error {
+	setHeader(w, "Content-Type", contentType)
 	setHeader(w, "Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that is gone has nobody to tell

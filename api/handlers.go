@@ -32,6 +32,35 @@ func (s *server) getHandler(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return writeHandler(w, name, stats)
+}
+
+// updateHandler changes a type's policy: pauses it, lets it go on, sets its limits
+// (a JSON Merge Patch, RFC 7396, of policy).
+func (s *server) updateHandler(w http.ResponseWriter, r *http.Request) error {
+	if err := noQuery(r, "put the changes into the JSON"); err != nil {
+		return err
+	}
+	body, err := s.readBody(w, r, s.maxBody)
+	if err != nil {
+		return err
+	}
+	if err := checkJSONType(r.Header.Get("Content-Type"), body, "{"); err != nil {
+		return err
+	}
+	change, err := wire.DecodePolicyPatch(body)
+	if err != nil {
+		return err
+	}
+	name := pathValue(r, "message_type")
+	stats, err := s.engine.Reconfigure(name, change)
+	if err != nil {
+		return wire.PolicyProblem(err)
+	}
+	return writeHandler(w, name, stats)
+}
+
+func writeHandler(w http.ResponseWriter, name string, stats engine.TypeStats) error {
 	setHeader(w, "Cache-Control", "no-store")
 	return writeJSON(w, http.StatusOK, append(appendHandler(nil, name, stats), '\n'))
 }
@@ -43,16 +72,19 @@ func appendHandler(b []byte, name string, t engine.TypeStats) []byte {
 		name  string
 		value uint64
 	}{
+		{"scheduled", uint64(t.Scheduled)},
 		{"queued", uint64(t.Queued)},
 		{"queued_bytes", uint64(t.QueuedBytes)},
 		{"running", uint64(t.Running)},
+		{"retrying", uint64(t.Retrying)},
 		{"stuck", uint64(t.Stuck)},
 		{"submitted", t.Submitted},
+		{"retries", t.Retries},
 	} {
 		b = strconv.AppendUint(append(b, `,"`+count.name+`":`...), count.value, 10)
 	}
 	b = append(b, `,"outcomes":{`...)
-	for i, state := range []engine.State{engine.StateSucceeded, engine.StateFailed, engine.StateCancelled} {
+	for i, state := range engine.TerminalStates() {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -63,17 +95,21 @@ func appendHandler(b []byte, name string, t engine.TypeStats) []byte {
 
 // appendPolicy writes a bound of 0 as it is: the server's bound applies.
 func appendPolicy(b []byte, p engine.Policy) []byte {
-	b = strconv.AppendInt(append(b, `{"concurrency":`...), int64(p.Concurrency), 10)
+	b = strconv.AppendBool(append(b, `{"paused":`...), p.Paused)
+	b = strconv.AppendInt(append(b, `,"concurrency":`...), int64(p.Concurrency), 10)
 	b = strconv.AppendInt(append(b, `,"queue_limit":`...), int64(p.QueueLimit), 10)
 	b = strconv.AppendInt(append(b, `,"queue_bytes":`...), p.QueueBytes, 10)
 	b = wire.AppendString(append(b, `,"timeout":`...), durationText(p.Timeout))
 	b = wire.AppendString(append(b, `,"grace":`...), durationText(p.Grace))
-	return append(b, '}')
+	b = strconv.AppendInt(append(b, `,"max_attempts":`...), int64(p.MaxAttempts), 10)
+	b = wire.AppendString(append(b, `,"backoff":{"initial":`...), durationText(p.Backoff.Initial))
+	b = wire.AppendString(append(b, `,"max":`...), durationText(p.Backoff.Max))
+	return append(b, '}', '}')
 }
 
 func durationText(d time.Duration) string {
 	if d < 0 {
-		return "never"
+		return wire.Never
 	}
 	return d.String()
 }

@@ -32,10 +32,13 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 	return writeText(w, "ok\n")
 }
 
-func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) error {
-	setHeader(w, "Content-Type", "application/yaml")
-	_, _ = w.Write(s.cfg.OpenAPI)
-	return nil
+// document answers with a contract.
+func document(yaml []byte) handler {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		setHeader(w, "Content-Type", "application/yaml")
+		_, _ = w.Write(yaml)
+		return nil
+	}
 }
 
 // index tells a visitor where to go on.
@@ -43,14 +46,20 @@ func (s *server) index(w http.ResponseWriter, _ *http.Request) error {
 	return writeText(w, `activemessage: POST a message, a handler runs it, subscribers are told.
 
 POST   /v1/messages                  submit a message: {"message_type": "echo", "message_data": 1, "response_notification": "request_1"}
+POST   /v1/messages/batch            submit many
 POST   /v1/handlers/{message_type}   submit any bytes
 GET    /v1/messages                  list messages
 GET    /v1/messages/{id}             see a message
 GET    /v1/messages/{id}/result      fetch its result
 DELETE /v1/messages/{id}             cancel it
+POST   /v1/messages/{id}/retry       run it again
+POST   /v1/messages/retry            run all that failed again
 GET    /v1/handlers                  list message types
-GET    /v1/ws?subscribe=request_*    WebSocket of notifications
-GET    /openapi.yaml                 the contract
+PATCH  /v1/handlers/{message_type}   pause one, set its limits
+GET    /v1/notifications             notifications: an event stream, or a page of JSON
+GET    /v1/ws?subscribe=request_*    notifications: a WebSocket
+GET    /docs                         the reference
+GET    /openapi.yaml /asyncapi.yaml  the contracts
 GET    /livez /readyz /metrics       for operators
 `)
 }

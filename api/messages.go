@@ -6,19 +6,25 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/internal/wire"
 )
 
-// getMessage answers with a message's status.
+// getMessage answers with a message's status, once it has ended if the client
+// prefers to wait.
 func (s *server) getMessage(w http.ResponseWriter, r *http.Request) error {
 	status, err := s.status(r)
 	if err != nil {
 		return err
 	}
-	setHeader(w, "Cache-Control", "no-store")
-	return writeJSON(w, http.StatusOK, append(wire.AppendStatus(nil, &status), '\n'))
+	if lines := r.Header["Prefer"]; lines != nil && !status.State.Terminal() {
+		if latest, _ := s.await(w, r, lines, status.ID); !latest.ID.IsZero() {
+			status = latest
+		}
+	}
+	return writeMessage(w, http.StatusOK, &status)
 }
 
 func (s *server) status(r *http.Request) (engine.Status, error) {
@@ -81,20 +87,18 @@ func (s *server) cancelMessage(w http.ResponseWriter, r *http.Request) error {
 	if !status.State.Terminal() {
 		code = http.StatusAccepted
 	}
-	return writeJSON(w, code, append(wire.AppendStatus(nil, &status), '\n'))
+	return writeMessage(w, code, &status)
 }
 
 // listMessages answers with a page of messages, newest accepted first.
 func (s *server) listMessages(w http.ResponseWriter, r *http.Request) error {
-	query, err := parseQuery(r.URL, "state", "message_type", "limit", "cursor")
+	query, err := parseQuery(r.URL, append(filterNames(), "cursor")...)
 	if err != nil {
 		return err
 	}
-	options := engine.ListOptions{State: engine.State(query["state"]), MessageType: query["message_type"]}
-	if limit, given := query["limit"]; given {
-		if options.Limit, err = strconv.Atoi(limit); err != nil || options.Limit < 1 {
-			return wire.BadParameter("limit", fmt.Sprintf("%.40q is out of range: use 1 to 1000", limit))
-		}
+	options, err := readFilter(query)
+	if err != nil {
+		return err
 	}
 	if cursor := query["cursor"]; cursor != "" {
 		if options.Before, err = strconv.ParseUint(cursor, 36, 64); err != nil || options.Before == 0 {
@@ -102,32 +106,60 @@ func (s *server) listMessages(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	page, err := s.engine.List(options)
-	if bad, ok := errors.AsType[*engine.InvalidError](err); ok {
-		return wire.BadParameter(bad.Field, bad.Reason)
-	}
 	if err != nil {
-		return err
+		return asQueryProblem(err)
 	}
 	body := append(make([]byte, 0, 512*len(page.Messages)+32), `{"messages":[`...)
 	for i := range page.Messages {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = wire.AppendStatus(body, &page.Messages[i])
+		body = wire.AppendStatus(body, &page.Messages[i], false)
 	}
 	body = append(body, ']')
 	if page.Next != 0 {
 		next := strconv.FormatUint(page.Next, 36)
-		setHeader(w, "Link", "<"+nextPage(r.URL, next)+`>; rel="next"`)
+		setHeader(w, "Link", "<"+nextPage(r.URL, "cursor", next)+`>; rel="next"`)
 		body = wire.AppendString(append(body, `,"next":`...), next)
 	}
 	setHeader(w, "Cache-Control", "no-store")
 	return writeJSON(w, http.StatusOK, append(body, '}', '\n'))
 }
 
-// nextPage is the request's own query with another cursor (RFC 8288).
-func nextPage(u *url.URL, cursor string) string {
+// filterNames are the parameters that pick messages.
+func filterNames() []string {
+	return []string{"state", "message_type", "key", "accepted_after", "accepted_before", "limit"}
+}
+
+func readFilter(query map[string]string) (engine.ListOptions, error) {
+	options := engine.ListOptions{
+		State:       engine.State(query["state"]),
+		MessageType: query["message_type"],
+		Key:         query["key"],
+	}
+	for name, into := range map[string]*time.Time{
+		"accepted_after":  &options.AcceptedAfter,
+		"accepted_before": &options.AcceptedBefore,
+	} {
+		if text, given := query[name]; given {
+			if reason := wire.ParseTime(into, text); reason != "" {
+				return options, wire.BadParameter(name, reason)
+			}
+		}
+	}
+	if text, given := query["limit"]; given {
+		limit, err := strconv.Atoi(text)
+		if err != nil || limit < 1 {
+			return options, wire.BadParameter("limit", fmt.Sprintf("%.40q is out of range: use 1 to 1000", text))
+		}
+		options.Limit = limit
+	}
+	return options, nil
+}
+
+// nextPage is the request's own query with another position (RFC 8288).
+func nextPage(u *url.URL, name, position string) string {
 	query := u.Query()
-	query.Set("cursor", cursor)
+	query.Set(name, position)
 	return u.Path + "?" + query.Encode()
 }

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/internal/wire"
 )
 
@@ -29,4 +31,13 @@ func parseQuery(u *url.URL, known ...string) (map[string]string, error) {
 		query[name] = all[0]
 	}
 	return query, nil
+}
+
+// asQueryProblem makes an invalid argument of the engine a fault of the query
+// parameter of its name.
+func asQueryProblem(err error) error {
+	if bad, ok := errors.AsType[*engine.InvalidError](err); ok {
+		return wire.BadParameter(bad.Field, bad.Reason)
+	}
+	return err
 }

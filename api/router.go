@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -17,18 +19,34 @@ import (
 // Config sets what New needs beside the engine. Its zero value serves the REST
 // endpoints alone.
 type Config struct {
-	// OpenAPI is served at /openapi.yaml; nil means 404.
-	OpenAPI []byte
+	// OpenAPI is served at /openapi.yaml, AsyncAPI at /asyncapi.yaml; nil means 404.
+	OpenAPI, AsyncAPI []byte
+	// Docs is served at /docs and below; nil means 404.
+	Docs http.Handler
 	// Metrics is served at /metrics; nil means 404.
 	Metrics http.Handler
 	// WebSocket is served at /v1/ws; nil means 404.
 	WebSocket http.Handler
+	// Middleware wraps every route, the first outermost, where chi has its own: inside
+	// of the router, so that the request's Pattern is known when it returns.
+	Middleware []func(http.Handler) http.Handler
 	// AllowOrigins are origins ("https://app.example") whose pages may POST and
 	// DELETE. Without any, only same-origin pages may; what is not a browser
 	// always may.
 	AllowOrigins []string
 	// BodyTimeout is how long a request's body may take. Defaults to 30 s.
 	BodyTimeout time.Duration
+	// MaxWait bounds how long a request waits for an outcome by its Prefer header.
+	// Defaults to 60 s.
+	MaxWait time.Duration
+	// Heartbeat is how often an event stream with nothing to tell says so. Defaults
+	// to 20 s.
+	Heartbeat time.Duration
+	// WriteTimeout cuts a reader of an event stream that takes no byte for so long.
+	// Defaults to 30 s.
+	WriteTimeout time.Duration
+	// MaxStreams bounds the open event streams. Defaults to 65,536.
+	MaxStreams int
 	// Logger receives requests at debug level and failures at error level.
 	// Defaults to discarding them.
 	Logger *slog.Logger
@@ -39,18 +57,27 @@ type server struct {
 	cfg     Config
 	maxBody int64 // of an envelope
 	origins *http.CrossOriginProtection
+	events  *wire.Cache // of event streams
+	streams atomic.Int64
+	batches sync.Pool // of *streamBatch
 }
 
 // New returns the handler. It is a chi.Routes. The error names an AllowOrigins
 // entry that is no origin.
 func New(e *engine.Engine, cfg Config) (http.Handler, error) {
 	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, 30*time.Second)
+	cfg.MaxWait = cmp.Or(cfg.MaxWait, time.Minute)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 20*time.Second)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 30*time.Second)
+	cfg.MaxStreams = cmp.Or(cfg.MaxStreams, 65_536)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	s := &server{
 		engine:  e,
 		cfg:     cfg,
 		maxBody: wire.MaxEnvelopeBytes(e.Config().MaxMessageBytes),
 		origins: http.NewCrossOriginProtection(),
+		events:  wire.NewCache(encodeEvent),
+		batches: sync.Pool{New: func() any { return newStreamBatch() }},
 	}
 	for _, origin := range cfg.AllowOrigins {
 		if err := s.allow(origin); err != nil {
@@ -58,6 +85,7 @@ func New(e *engine.Engine, cfg Config) (http.Handler, error) {
 		}
 	}
 	r := chi.NewRouter()
+	r.Use(cfg.Middleware...)
 	r.NotFound(s.handle(notFound))
 	r.MethodNotAllowed(s.methodNotAllowed(r))
 	s.routes(r)
@@ -83,17 +111,31 @@ func (s *server) routes(r chi.Router) {
 	}
 	read("/", s.index)
 	r.Post("/v1/messages", s.handle(s.submitMessage))
+	r.Post("/v1/messages/batch", s.handle(s.submitBatch))
+	r.Post("/v1/messages/retry", s.handle(s.retryMessages))
 	read("/v1/messages", s.listMessages)
 	read("/v1/messages/{id}", s.getMessage)
 	r.Delete("/v1/messages/{id}", s.handle(s.cancelMessage))
 	read("/v1/messages/{id}/result", s.getMessageResult)
+	r.Post("/v1/messages/{id}/retry", s.handle(s.retryMessage))
 	read("/v1/handlers", s.listHandlers)
 	read("/v1/handlers/{message_type}", s.getHandler)
 	r.Post("/v1/handlers/{message_type}", s.handle(s.submitBytes))
+	r.Patch("/v1/handlers/{message_type}", s.handle(s.updateHandler))
+	r.Get("/v1/notifications", s.handle(s.readNotifications))
 	read("/livez", s.live)
 	read("/readyz", s.ready)
 	if s.cfg.OpenAPI != nil {
-		read("/openapi.yaml", s.openAPI)
+		read("/openapi.yaml", document(s.cfg.OpenAPI))
+	}
+	if s.cfg.AsyncAPI != nil {
+		read("/asyncapi.yaml", document(s.cfg.AsyncAPI))
+	}
+	if s.cfg.Docs != nil {
+		for _, path := range []string{"/docs", "/docs/{file}"} {
+			r.Method(http.MethodGet, path, s.cfg.Docs)
+			r.Method(http.MethodHead, path, s.cfg.Docs)
+		}
 	}
 	if s.cfg.Metrics != nil {
 		r.Method(http.MethodGet, "/metrics", s.cfg.Metrics)
@@ -167,7 +209,7 @@ func notFound(_ http.ResponseWriter, r *http.Request) error {
 func (s *server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
 		var allowed []string
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 			if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
 				allowed = append(allowed, method)
 			}

@@ -2,11 +2,11 @@ package api
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -15,28 +15,54 @@ import (
 	"github.com/activemessage/activemessage/internal/wire"
 )
 
-// submitMessage accepts a message in its JSON envelope.
+// submitMessage accepts a message in its JSON envelope, or as a CloudEvent; a batch
+// of those too.
 func (s *server) submitMessage(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.RawQuery != "" {
-		return wire.NewProblem("malformed_request", "this takes no query parameters: put the message's options into the JSON")
+	if err := noQuery(r, "put the message's options into the JSON"); err != nil {
+		return err
 	}
-	body, err := s.readBody(w, r, s.maxBody)
+	mode := wire.CloudEventModeOf(r.Header)
+	limit := s.maxBody
+	if mode == wire.BatchCloudEvents {
+		limit = s.maxBatchBody()
+	}
+	body, err := s.readBody(w, r, limit)
 	if err != nil {
 		return err
 	}
-	if err := checkJSONType(r.Header.Get("Content-Type"), body); err != nil {
-		return err
+	var submission engine.Submission
+	switch mode {
+	case wire.BatchCloudEvents:
+		items, err := wire.DecodeCloudEvents(body)
+		if err != nil {
+			return err
+		}
+		return s.submitItems(w, r, items)
+	case wire.NoCloudEvent:
+		if err := checkJSONType(r.Header.Get("Content-Type"), body, "{"); err != nil {
+			return err
+		}
+		submission, err = wire.DecodeSubmission(body, false)
+	default:
+		submission, err = wire.DecodeCloudEvent(r.Header, body)
 	}
-	submission, err := wire.DecodeSubmission(body, false)
 	if err != nil {
 		return err
 	}
 	return s.submit(w, r, submission)
 }
 
+// noQuery refuses query parameters where there are none.
+func noQuery(r *http.Request, hint string) error {
+	if r.URL.RawQuery != "" {
+		return wire.NewProblem("malformed_request", "this takes no query parameters: "+hint)
+	}
+	return nil
+}
+
 // checkJSONType lets JSON pass, and what a bare `curl -d` or a fetch without
-// headers says of a body that is plainly an object.
-func checkJSONType(contentType string, body []byte) error {
+// headers says of a body that plainly begins as it should.
+func checkJSONType(contentType string, body []byte, begin string) error {
 	if contentType == "application/json" {
 		return nil
 	}
@@ -45,28 +71,51 @@ func checkJSONType(contentType string, body []byte) error {
 		return nil
 	}
 	undeclared := contentType == "" || media == "application/x-www-form-urlencoded" || media == "text/plain"
-	if undeclared && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
+	if undeclared && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte(begin)) {
 		return nil
 	}
 	return wire.NewProblem("unsupported_media_type", fmt.Sprintf(
 		"the Content-Type is %.60q: send application/json here, or bytes of any type to POST /v1/handlers/{message_type}", contentType))
 }
 
-// submitBytes accepts the body, whatever it is, as the data of a message.
+// submitBytes accepts the body, whatever it is, as the data of a message. Of a
+// CloudEvent it is the event's data.
 func (s *server) submitBytes(w http.ResponseWriter, r *http.Request) error {
-	submission := engine.Submission{
-		MessageType: pathValue(r, "message_type"),
-		ContentType: r.Header.Get("Content-Type"),
+	messageType := pathValue(r, "message_type")
+	mode := wire.CloudEventModeOf(r.Header)
+	limit := s.engine.Config().MaxMessageBytes
+	switch mode {
+	case wire.BatchCloudEvents:
+		limit = s.maxBatchBody()
+	case wire.StructuredCloudEvent:
+		limit = s.maxBody
 	}
-	if err := readOptions(r.URL, &submission); err != nil {
-		return err
-	}
-	body, err := s.readBody(w, r, s.engine.Config().MaxMessageBytes)
+	body, err := s.readBody(w, r, limit)
 	if err != nil {
 		return err
 	}
-	submission.MessageData = body
-	return s.submit(w, r, submission)
+	if mode == wire.BatchCloudEvents {
+		return s.submitEventsTo(w, r, messageType, body)
+	}
+	submission := engine.Submission{MessageData: body, ContentType: r.Header.Get("Content-Type")}
+	if mode != wire.NoCloudEvent {
+		if submission, err = wire.DecodeCloudEvent(r.Header, body); err != nil {
+			return err
+		}
+	}
+	submission.MessageType = messageType
+	if err := readOptions(r.URL, &submission); err != nil {
+		return err
+	}
+	return pointAtQuery(s.submit(w, r, submission), r.URL)
+}
+
+// pointAtQuery makes an invalid option point at the query parameter it came from.
+func pointAtQuery(err error, u *url.URL) error {
+	if bad, ok := errors.AsType[*engine.InvalidError](err); ok && u.Query().Has(bad.Field) {
+		return wire.InvalidParameter(bad.Field, bad.Reason)
+	}
+	return err
 }
 
 // metadataPrefix begins the query parameters that become metadata.
@@ -77,21 +126,16 @@ func readOptions(u *url.URL, into *engine.Submission) error {
 	if u.RawQuery == "" {
 		return nil
 	}
-	query, err := parseQuery(u, "response_notification", "key", "priority", metadataPrefix)
+	query, err := parseQuery(u, append(wire.OptionNames(), metadataPrefix)...)
 	if err != nil {
 		return err
 	}
 	for name, value := range query {
-		switch name {
-		case "response_notification":
-			into.ResponseNotification = value
-		case "key":
-			into.Key = value
-		case "priority":
-			if into.Priority, err = strconv.Atoi(value); err != nil {
-				return wire.BadParameter(name, fmt.Sprintf("%.40q is not an integer: use -9 to 9", value))
-			}
-		default:
+		reason, known := wire.SetOption(into, name, value)
+		if reason != "" {
+			return wire.BadParameter(name, reason)
+		}
+		if !known {
 			if into.Metadata == nil {
 				into.Metadata = make(map[string]string)
 			}
@@ -101,15 +145,86 @@ func readOptions(u *url.URL, into *engine.Submission) error {
 	return nil
 }
 
-// submit hands a message to the engine and answers with its receipt.
+// submit hands a message to the engine and answers with its receipt, or with its
+// outcome if the client prefers to wait and it comes in time.
 func (s *server) submit(w http.ResponseWriter, r *http.Request, submission engine.Submission) error {
+	if err := readHeaders(r.Header, &submission); err != nil {
+		return err
+	}
 	receipt, err := s.engine.Submit(r.Context(), submission)
 	if err != nil {
 		return err
 	}
-	body := append(wire.AppendReceipt(append(make([]byte, 0, 256), '{'), receipt), '}', '\n')
 	setHeader(w, "Location", wire.MessageURL(receipt.ID))
+	if receipt.Replayed {
+		setHeader(w, "Idempotency-Replayed", "true")
+	}
+	if lines := r.Header["Prefer"]; lines != nil {
+		if status, ended := s.await(w, r, lines, receipt.ID); ended {
+			return writeMessage(w, http.StatusOK, &status)
+		}
+	}
+	return writeReceipt(w, receipt)
+}
+
+func writeReceipt(w http.ResponseWriter, receipt engine.Receipt) error {
+	body := append(wire.AppendReceipt(append(make([]byte, 0, 256), '{'), receipt), '}', '\n')
 	return writeJSON(w, http.StatusAccepted, body)
+}
+
+func writeMessage(w http.ResponseWriter, code int, status *engine.Status) error {
+	setHeader(w, "Cache-Control", "no-store")
+	return writeJSON(w, code, append(wire.AppendStatus(nil, status, true), '\n'))
+}
+
+// readHeaders reads what of a message stands in headers: its idempotency key, and
+// the trace it belongs to. What a CloudEvent or an envelope says of itself is not
+// overridden, except by saying something else about the key.
+func readHeaders(h http.Header, into *engine.Submission) error {
+	if lines := h["Idempotency-Key"]; lines != nil {
+		key, ok := idempotencyKey(lines)
+		if !ok {
+			return wire.NewProblem("malformed_request", `the Idempotency-Key is not one key: send it once, bare or as "…", without control characters`)
+		}
+		if into.IdempotencyKey != "" && into.IdempotencyKey != key {
+			return wire.NewProblem("malformed_request", "the Idempotency-Key differs from idempotency_key: send one of them")
+		}
+		into.IdempotencyKey = key
+	}
+	if lines := h["Traceparent"]; len(lines) == 1 && engine.ValidTraceparent(lines[0]) {
+		state := strings.Join(h["Tracestate"], ",")
+		if !engine.ValidTracestate(state) {
+			state = ""
+		}
+		setTrace(into, lines[0], state)
+	}
+	return nil
+}
+
+// setTrace sets the trace of a message that does not say its own.
+func setTrace(into *engine.Submission, traceparent, tracestate string) {
+	if into.Origin == nil {
+		into.Origin = &engine.Origin{}
+	}
+	if into.Origin.Traceparent == "" {
+		into.Origin.Traceparent, into.Origin.Tracestate = traceparent, tracestate
+	}
+}
+
+// idempotencyKey reads the header's value: a string of RFC 9651, as the
+// Idempotency-Key draft wants it, or the bare key, as most clients send it.
+func idempotencyKey(lines []string) (key string, ok bool) {
+	if len(lines) != 1 {
+		return "", false
+	}
+	key = strings.TrimSpace(lines[0])
+	if inner, quoted := strings.CutPrefix(key, `"`); quoted {
+		if key, quoted = strings.CutSuffix(inner, `"`); !quoted {
+			return "", false
+		}
+		key = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(key)
+	}
+	return key, key != ""
 }
 
 // pathValue returns a path parameter unescaped.

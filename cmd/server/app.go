@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/handlers"
 	"github.com/activemessage/activemessage/internal/metrics"
+	"github.com/activemessage/activemessage/internal/tracing"
 	"github.com/activemessage/activemessage/ws"
 )
 
@@ -31,6 +33,7 @@ const (
 type App struct {
 	cfg      Config
 	logger   *slog.Logger
+	tracing  *tracing.Tracing // nil if off
 	engine   *engine.Engine
 	sockets  *ws.Server
 	http     *http.Server
@@ -41,17 +44,28 @@ type App struct {
 
 // New wires the parts. Nothing listens yet.
 func New(cfg Config, logger *slog.Logger) (*App, error) {
-	e, err := engine.New(engine.Config{
+	ctx := context.Background()
+	traces, err := tracing.FromEnvironment(ctx, os.Getenv, version)
+	if err != nil {
+		return nil, err
+	}
+	engineConfig := engine.Config{
 		Concurrency:     cfg.Concurrency,
 		QueueLimit:      cfg.QueueLimit,
 		MaxMessageBytes: cfg.MaxMessageBytes,
 		Logger:          logger,
-	})
+	}
+	if traces != nil {
+		engineConfig.Observer = traces
+		tracing.LogTo(logger)
+		logger.Info("tracing: spans are exported by OTLP")
+	}
+	e, err := engine.New(engineConfig)
 	if err != nil {
 		return nil, err
 	}
 	sockets := ws.New(e, ws.Config{AllowOrigins: cfg.AllowOrigin, Logger: logger})
-	a := &App{cfg: cfg, logger: logger, engine: e, sockets: sockets, failed: make(chan error, 1)}
+	a := &App{cfg: cfg, logger: logger, tracing: traces, engine: e, sockets: sockets, failed: make(chan error, 1)}
 	if err := a.wire(); err != nil {
 		return nil, errors.Join(err, a.Stop(context.Background()))
 	}
@@ -62,8 +76,13 @@ func (a *App) wire() error {
 	if err := handlers.RegisterExamples(a.engine); err != nil {
 		return err
 	}
+	var middleware []func(http.Handler) http.Handler
+	if a.tracing != nil {
+		middleware = append(middleware, a.tracing.Middleware)
+	}
 	rest, err := api.New(a.engine, api.Config{
-		OpenAPI: activemessage.OpenAPI(),
+		Middleware: middleware,
+		OpenAPI:    activemessage.OpenAPI(),
 		Metrics: metrics.Handler(metrics.Source{
 			Engine:      a.engine.Stats,
 			Connections: func() int { return a.sockets.Stats().Connections },
@@ -123,12 +142,16 @@ func (a *App) Stop(ctx context.Context) error {
 	if closeErr := a.sockets.Shutdown(goodbye); closeErr != nil {
 		a.logger.Warn("some subscribers were cut", "error", closeErr)
 	}
-	if a.http == nil {
-		return err
+	if a.http != nil {
+		if closeErr := a.http.Shutdown(goodbye); closeErr != nil {
+			_ = a.http.Close()
+		}
+		a.serving.Wait()
 	}
-	if closeErr := a.http.Shutdown(goodbye); closeErr != nil {
-		_ = a.http.Close()
+	if a.tracing != nil {
+		if traceErr := a.tracing.Shutdown(goodbye); traceErr != nil {
+			a.logger.Warn("some spans were not exported", "error", traceErr)
+		}
 	}
-	a.serving.Wait()
 	return err
 }

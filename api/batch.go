@@ -1,0 +1,83 @@
+package api
+
+import (
+	"mime"
+	"net/http"
+
+	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/internal/wire"
+)
+
+// batchBytes is how large a batch's body may be, unless one message may be larger.
+const batchBytes = 16 << 20
+
+func (s *server) maxBatchBody() int64 { return max(s.maxBody, batchBytes) }
+
+// submitBatch accepts many messages, each answered in its place: as a JSON array,
+// or as one envelope a line (NDJSON).
+func (s *server) submitBatch(w http.ResponseWriter, r *http.Request) error {
+	if err := noQuery(r, "put each message's options into its JSON"); err != nil {
+		return err
+	}
+	body, err := s.readBody(w, r, s.maxBatchBody())
+	if err != nil {
+		return err
+	}
+	var items []wire.Item
+	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
+	case "application/x-ndjson", "application/jsonl":
+		items, err = wire.DecodeLines(body)
+	default:
+		if err := checkJSONType(r.Header.Get("Content-Type"), body, "["); err != nil {
+			return err
+		}
+		items, err = wire.DecodeArray(body)
+	}
+	if err != nil {
+		return err
+	}
+	return s.submitItems(w, r, items)
+}
+
+// submitEventsTo submits a batch of CloudEvents to one handler, with the query's
+// options for each.
+func (s *server) submitEventsTo(w http.ResponseWriter, r *http.Request, messageType string, body []byte) error {
+	items, err := wire.DecodeCloudEvents(body)
+	if err != nil {
+		return err
+	}
+	for i := range items {
+		items[i].Submission.MessageType = messageType
+		if err := readOptions(r.URL, &items[i].Submission); err != nil {
+			return err
+		}
+	}
+	return s.submitItems(w, r, items)
+}
+
+// submitItems submits what can be and answers 207 with the answer to each.
+func (s *server) submitItems(w http.ResponseWriter, r *http.Request, items []wire.Item) error {
+	if r.Header["Idempotency-Key"] != nil {
+		return wire.NewProblem("malformed_request", "an Idempotency-Key is for one message: give each of a batch its idempotency_key")
+	}
+	answers := make([]wire.Answer, len(items))
+	for i := range items {
+		answers[i] = s.submitItem(r, &items[i])
+	}
+	setHeader(w, "Cache-Control", "no-store")
+	return writeJSON(w, http.StatusMultiStatus, append(wire.AppendAnswers(make([]byte, 0, 256*len(items)), answers), '\n'))
+}
+
+func (s *server) submitItem(r *http.Request, item *wire.Item) wire.Answer {
+	err := item.Err
+	var receipt engine.Receipt
+	if err == nil {
+		if err = readHeaders(r.Header, &item.Submission); err == nil {
+			receipt, err = s.engine.Submit(r.Context(), item.Submission)
+		}
+	}
+	if err != nil {
+		return wire.Answer{Problem: wire.ProblemFor(err)}
+	}
+	return wire.Answer{Receipt: receipt}
+}
