@@ -42,6 +42,8 @@ contract: ## lint --config .redocly.yaml openapi.yaml
 fuzz: ## every fuzz target for FUZZTIME
 	$(GO) test -run '^$$' -fuzz FuzzDecodeSubmission -fuzztime $(FUZZTIME) ./internal/wire
 	$(GO) test -run '^$$' -fuzz FuzzDecodeFrame -fuzztime $(FUZZTIME) ./internal/wire
+	$(GO) test -run '^$$' -fuzz FuzzDecodeCloudEvent -fuzztime $(FUZZTIME) ./internal/wire
+	$(GO) test -run '^$$' -fuzz FuzzCloudEventHeaders -fuzztime $(FUZZTIME) ./internal/wire
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./engine
 
 bench: ## all benchmarks, each against its floor, with the server's GC setting

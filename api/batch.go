@@ -36,7 +36,7 @@ func (s *server) submitBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.submitItems(w, r, items)
+	return s.submitItems(w, r, items, wire.NoCloudEvent)
 }
 
 // submitEventsTo submits a batch of CloudEvents to one handler, with the query's
@@ -52,23 +52,23 @@ func (s *server) submitEventsTo(w http.ResponseWriter, r *http.Request, messageT
 			return err
 		}
 	}
-	return s.submitItems(w, r, items)
+	return s.submitItems(w, r, items, wire.BatchCloudEvents)
 }
 
 // submitItems submits what can be and answers 207 with the answer to each.
-func (s *server) submitItems(w http.ResponseWriter, r *http.Request, items []wire.Item) error {
+func (s *server) submitItems(w http.ResponseWriter, r *http.Request, items []wire.Item, mode wire.CloudEventMode) error {
 	if r.Header["Idempotency-Key"] != nil {
 		return wire.NewProblem("malformed_request", "an Idempotency-Key is for one message: give each of a batch its idempotency_key")
 	}
 	answers := make([]wire.Answer, len(items))
 	for i := range items {
-		answers[i] = s.submitItem(r, &items[i])
+		answers[i] = s.submitItem(r, &items[i], mode)
 	}
 	setHeader(w, "Cache-Control", "no-store")
 	return writeJSON(w, http.StatusMultiStatus, append(wire.AppendAnswers(make([]byte, 0, 256*len(items)), answers), '\n'))
 }
 
-func (s *server) submitItem(r *http.Request, item *wire.Item) wire.Answer {
+func (s *server) submitItem(r *http.Request, item *wire.Item, mode wire.CloudEventMode) wire.Answer {
 	err := item.Err
 	var receipt engine.Receipt
 	if err == nil {
@@ -77,7 +77,7 @@ func (s *server) submitItem(r *http.Request, item *wire.Item) wire.Answer {
 		}
 	}
 	if err != nil {
-		return wire.Answer{Problem: wire.ProblemFor(err)}
+		return wire.Answer{Problem: wire.ProblemFor(mode.AtAttribute(err))}
 	}
 	return wire.Answer{Receipt: receipt}
 }

@@ -37,7 +37,7 @@ func (s *server) submitMessage(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return s.submitItems(w, r, items)
+		return s.submitItems(w, r, items, mode)
 	case wire.NoCloudEvent:
 		if err := checkJSONType(r.Header.Get("Content-Type"), body, "{"); err != nil {
 			return err
@@ -49,7 +49,7 @@ func (s *server) submitMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.submit(w, r, submission)
+	return mode.AtAttribute(s.submit(w, r, submission))
 }
 
 // noQuery refuses query parameters where there are none.
@@ -107,7 +107,7 @@ func (s *server) submitBytes(w http.ResponseWriter, r *http.Request) error {
 	if err := readOptions(r.URL, &submission); err != nil {
 		return err
 	}
-	return pointAtQuery(s.submit(w, r, submission), r.URL)
+	return mode.AtAttribute(pointAtQuery(s.submit(w, r, submission), r.URL))
 }
 
 // pointAtQuery makes an invalid option point at the query parameter it came from.

@@ -1,14 +1,19 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -44,6 +49,37 @@ func CloudEventModeOf(h http.Header) CloudEventMode {
 	return NoCloudEvent
 }
 
+// locate says where an attribute stands: in a header, or by JSON Pointer.
+func (m CloudEventMode) locate(attribute string) string {
+	if m == BinaryCloudEvent {
+		return "ce-" + attribute
+	}
+	return string(jsontext.Pointer("").AppendToken(attribute))
+}
+
+// AtAttribute makes an *engine.InvalidError point at the attribute of the event that
+// the field came from. It returns other errors, and those of other messages, as they
+// are.
+func (m CloudEventMode) AtAttribute(err error) error {
+	bad, is := errors.AsType[*engine.InvalidError](err)
+	if !is || m == NoCloudEvent {
+		return err
+	}
+	attribute := strings.ReplaceAll(bad.Field, "_", "")
+	switch bad.Field {
+	case "message_type":
+		attribute = "type"
+	case "metadata":
+		return NewProblem("invalid_message", "the event's extension attributes: "+bad.Reason, FieldError{"", bad.Reason})
+	}
+	return m.wrong(attribute, bad.Reason)
+}
+
+// wrong is the problem of one attribute.
+func (m CloudEventMode) wrong(attribute, reason string) *Problem {
+	return NewProblem("invalid_message", "CloudEvent attribute "+attribute+": "+reason, FieldError{m.locate(attribute), reason})
+}
+
 // DecodeCloudEvent reads a CloudEvent in structured or binary mode as a message:
 // its type names the handler, its data is the message data, and extension
 // attributes are options or become metadata. The error is a *Problem.
@@ -70,15 +106,13 @@ func DecodeCloudEvents(body []byte) ([]Item, error) {
 
 // event is a CloudEvent whose attributes are in their string form.
 type event struct {
+	mode       CloudEventMode
 	attributes map[string]string
 	data       []byte
-	// locate says where an attribute stands, for who has to mend it.
-	locate func(attribute string) string
 }
 
-// wrong is the problem of one attribute.
-func (e *event) wrong(attribute, reason string) *Problem {
-	return NewProblem("invalid_message", "CloudEvent attribute "+attribute+": "+reason, FieldError{e.locate(attribute), reason})
+func newEvent(mode CloudEventMode) *event {
+	return &event{mode: mode, attributes: make(map[string]string)}
 }
 
 // decodeStructured reads the JSON format, section 3.
@@ -87,19 +121,22 @@ func decodeStructured(body []byte) (engine.Submission, error) {
 	if err != nil {
 		return engine.Submission{}, err
 	}
-	e := &event{attributes: make(map[string]string), locate: func(attribute string) string { return "/" + attribute }}
+	e := newEvent(StructuredCloudEvent)
 	data, inBase64 := members["data"], members["data_base64"]
 	delete(members, "data")
 	delete(members, "data_base64")
-	for name, value := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		value := members[name]
 		if value.Kind() == 'n' {
 			continue // unset
 		}
 		text, reason := attributeText(name, value)
 		if reason != "" {
-			return engine.Submission{}, e.wrong(name, reason)
+			return engine.Submission{}, e.mode.wrong(name, reason)
 		}
-		e.attributes[name] = text
+		if err := e.set(name, text); err != nil {
+			return engine.Submission{}, err
+		}
 	}
 	if err := e.setData(data, inBase64); err != nil {
 		return engine.Submission{}, err
@@ -117,41 +154,66 @@ func readMembers(body []byte) (map[string]jsontext.Value, error) {
 }
 
 // attributeText returns an attribute in its string form (CloudEvents 1.0.2,
-// section 3.1), or what is wrong with it.
+// section 3.1), or what is wrong with it. Only extensions may be other than strings.
 func attributeText(name string, value jsontext.Value) (text, reason string) {
-	for _, c := range []byte(name) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return "", "is no attribute's name: use lower-case letters and digits"
-		}
-	}
-	switch value.Kind() {
-	case '"':
+	kind := value.Kind()
+	if kind == '"' {
 		unquoted, err := jsontext.AppendUnquote(nil, value)
 		if err != nil {
 			return "", "is not a valid string"
 		}
 		return string(unquoted), ""
+	}
+	if slices.Contains(contextAttributes(), name) {
+		return "", "is a JSON " + kindName(kind) + ": send a string"
+	}
+	switch kind {
 	case 't', 'f':
 		return string(value), ""
 	case '0':
-		if bytes.ContainsAny(value, ".eE") {
-			return "", "is a number that is not an integer: send it as a string"
+		if _, err := strconv.ParseInt(string(value), 10, 32); err != nil {
+			return "", "is a number that is not an integer of 32 bits: send it as a string"
 		}
 		return string(value), ""
 	}
-	return "", "is a JSON " + kindName(value.Kind()) + ": an attribute is a string, an integer, true or false"
+	return "", "is a JSON " + kindName(kind) + ": an attribute is a string, an integer, true or false"
+}
+
+// contextAttributes are the attributes of the specification itself (section 3).
+func contextAttributes() []string {
+	return []string{"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"}
+}
+
+// set sets an attribute if its name and its value can be one's (section 3.1).
+func (e *event) set(name, text string) error {
+	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return e.mode.wrong(name, "is no attribute's name: use lower-case letters and digits")
+	}
+	switch {
+	case text == "" && slices.Contains(contextAttributes(), name):
+		return e.mode.wrong(name, "is empty: leave it out, or give it a value")
+	case !utf8.ValidString(text):
+		return e.mode.wrong(name, "is not UTF-8")
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return e.mode.wrong(name, "holds a control character")
+	}
+	e.attributes[name] = text
+	return nil
 }
 
 // setData reads the members data and data_base64.
 func (e *event) setData(data, inBase64 jsontext.Value) error {
+	if inBase64.Kind() == 'n' {
+		inBase64 = nil // unset
+	}
 	switch {
 	case data != nil && inBase64 != nil:
-		return e.wrong("data_base64", "cannot be given together with data: remove one of them")
+		return e.mode.wrong("data_base64", "cannot be given together with data: remove one of them")
 	case inBase64 != nil:
 		text, reason := attributeText("", inBase64)
 		decoded, err := base64.StdEncoding.DecodeString(text)
 		if reason != "" || err != nil {
-			return e.wrong("data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
+			return e.mode.wrong("data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
 		}
 		e.data = decoded
 	case data == nil:
@@ -171,20 +233,23 @@ func (e *event) setData(data, inBase64 jsontext.Value) error {
 // decodeBinary reads attributes from headers (HTTP binding, section 3.1). The body
 // is the data.
 func decodeBinary(h http.Header, body []byte) (engine.Submission, error) {
-	e := &event{
-		attributes: make(map[string]string),
-		data:       body,
-		locate:     func(attribute string) string { return "ce-" + attribute },
-	}
-	for header, values := range h {
+	e := newEvent(BinaryCloudEvent)
+	e.data = body
+	for _, header := range slices.Sorted(maps.Keys(h)) {
 		name, is := strings.CutPrefix(strings.ToLower(header), "ce-")
 		if !is {
 			continue
 		}
-		if len(values) > 1 {
-			return engine.Submission{}, e.wrong(name, "is given more than once")
+		switch values := h[header]; {
+		case len(values) > 1:
+			return engine.Submission{}, e.mode.wrong(name, "is given more than once")
+		case name == "data" || name == "datacontenttype":
+			return engine.Submission{}, e.mode.wrong(name, "is no attribute in a header: the body is the data, and Content-Type its type")
+		default:
+			if err := e.set(name, headerText(values[0])); err != nil {
+				return engine.Submission{}, err
+			}
 		}
-		e.attributes[name] = headerText(values[0])
 	}
 	if contentType := h.Get("Content-Type"); contentType != "" {
 		e.attributes["datacontenttype"] = contentType
@@ -197,12 +262,25 @@ func decodeBinary(h http.Header, body []byte) (engine.Submission, error) {
 // official Go SDK sends such.
 func headerText(value string) string {
 	if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
-		value = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(value[1 : len(value)-1])
+		value = unescapeQuoted(value[1 : len(value)-1])
 	}
 	if decoded, err := url.PathUnescape(value); err == nil {
 		return decoded
 	}
 	return value
+}
+
+// unescapeQuoted takes the backslashes from what stands in quotes (RFC 9110,
+// section 5.6.4).
+func unescapeQuoted(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
 }
 
 // take returns an attribute and removes it, so that those left are extensions.
@@ -216,20 +294,20 @@ func (e *event) take(name string) string {
 func (e *event) submission() (engine.Submission, error) {
 	s := engine.Submission{MessageData: e.data, ContentType: e.take("datacontenttype")}
 	if version, given := e.attributes["specversion"]; !given {
-		return s, e.wrong("specversion", `is missing: send "1.0"`)
+		return s, e.mode.wrong("specversion", `is missing: send "1.0"`)
 	} else if version != "1.0" {
-		return s, e.wrong("specversion", fmt.Sprintf(`is %.20q: only "1.0" is spoken here`, version))
+		return s, e.mode.wrong("specversion", fmt.Sprintf(`is %.20q: only "1.0" is spoken here`, version))
 	}
 	for _, name := range []string{"id", "source", "type"} {
 		if e.attributes[name] == "" {
-			return s, e.wrong(name, "is missing or empty")
+			return s, e.mode.wrong(name, "is missing")
 		}
 	}
 	delete(e.attributes, "specversion")
 	context := &engine.CloudEvent{ID: e.take("id"), Source: e.take("source"), Type: e.take("type"), Subject: e.take("subject")}
 	if text := e.take("time"); text != "" {
 		if reason := ParseTime(&context.Time, text); reason != "" {
-			return s, e.wrong("time", reason)
+			return s, e.mode.wrong("time", reason)
 		}
 	}
 	s.MessageType = context.Type
@@ -247,7 +325,9 @@ func (e *event) setOptions(s *engine.Submission) error {
 	for _, option := range OptionNames() {
 		options[strings.ReplaceAll(option, "_", "")] = option
 	}
-	for name, text := range e.attributes {
+	given := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(e.attributes)) {
+		text := e.attributes[name]
 		option, known := options[name]
 		if !known {
 			if s.Metadata == nil {
@@ -256,8 +336,12 @@ func (e *event) setOptions(s *engine.Submission) error {
 			s.Metadata[name] = text
 			continue
 		}
+		if first := given[option]; first != "" {
+			return e.mode.wrong(name, "says the same as "+first+": remove one of them")
+		}
+		given[option] = name
 		if reason, _ := SetOption(s, option, text); reason != "" {
-			return e.wrong(name, reason)
+			return e.mode.wrong(name, reason)
 		}
 	}
 	return nil

@@ -169,6 +169,10 @@ func TestCloudEventsBecomeMessages(t *testing.T) {
 		},
 		head + `,"data":"x"}`: func(s engine.Submission) bool { return string(s.MessageData) == `"x"` },
 		head + `,"datacontenttype":"text/xml","data":"<a/>"}`: func(s engine.Submission) bool { return string(s.MessageData) == `<a/>` },
+		head + `,"datacontenttype":"text/json","data":"x"}`:   func(s engine.Submission) bool { return string(s.MessageData) == `"x"` },
+		head + `,"data":1,"data_base64":null}`:                func(s engine.Submission) bool { return string(s.MessageData) == `1` },
+		head + `,"data":null}`:                                func(s engine.Submission) bool { return string(s.MessageData) == `null` },
+		head + `,"time":"2030-01-01t00:00:00z"}`:              func(s engine.Submission) bool { return s.Origin.CloudEvent.Time.Year() == 2030 },
 		head + `,"data_base64":"AAE="}`:                       func(s engine.Submission) bool { return len(s.MessageData) == 2 && s.ContentType == "" },
 		head + `,"responsenotification":"p","priority":-3,"maxattempts":"2","delay":"1h","idempotencykey":"k"}`: func(s engine.Submission) bool {
 			return s.ResponseNotification == "p" && s.Priority == -3 && s.MaxAttempts == 2 && s.Delay == time.Hour && s.IdempotencyKey == "k" && s.Metadata == nil
@@ -194,6 +198,7 @@ func TestCloudEventHeadersAreDecoded(t *testing.T) {
 		"plain":               "plain",
 		"Euro%20%E2%82%AC":    "Euro €",
 		`"quoted \"%22\" "`:   `quoted """ `,
+		`"\a\\"`:              `a\`,
 		"100% of it, as sent": "100% of it, as sent",
 	} {
 		h := http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/s"}, "Ce-Type": {"echo"}, "Ce-Subject": {value}, "Content-Type": {"image/png"}}
@@ -231,7 +236,23 @@ func TestBadCloudEventsSayWhatToChange(t *testing.T) {
 		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","data":1,"data_base64":""}`, "/data_base64"},
 		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","data_base64":"!"}`, "/data_base64"},
 		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","priority":"high"}`, "/priority"},
+		{structured, `{"specversion":"1.0","id":5,"source":"/","type":"a"}`, "/id"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":true}`, "/type"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","subject":""}`, "/subject"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","time":""}`, "/time"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","ext":2147483648}`, "/ext"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","ext":"a\u0007"}`, "/ext"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","a/b~":"x"}`, "/a~1b~0"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","":"x"}`, "/"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","key":"a","partitionkey":"a"}`, "/partitionkey"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","expiresat":"2030-01-01T00:00:00Z","expirytime":"2031-01-01T00:00:00Z"}`, "/expirytime"},
+		{structured, `{"specversion":"1.0","id":"1","source":"/","type":"a","zz":{},"aa":{}}`, "/aa"},
 		{binary("Ce-Id", ""), "", "ce-id"},
+		{binary("Ce-My_tenant", "a"), "", "ce-my_tenant"},
+		{binary("Ce-", "a"), "", "ce-"},
+		{binary("Ce-Data", "a"), "", "ce-data"},
+		{binary("Ce-Datacontenttype", "a"), "", "ce-datacontenttype"},
+		{binary("Ce-Subject", "%FF"), "", "ce-subject"},
 		{binary("Ce-Delay", "soon"), "", "ce-delay"},
 	} {
 		_, err := wire.DecodeCloudEvent(c.header, []byte(c.body))
@@ -239,6 +260,29 @@ func TestBadCloudEventsSayWhatToChange(t *testing.T) {
 		if !ok || c.pointer != "" && (len(problem.Errors) != 1 || problem.Errors[0].Pointer != c.pointer) {
 			t.Errorf("%v %s: %v, %+v, expected %s", c.header, c.body, err, problem, c.pointer)
 		}
+	}
+}
+
+func TestWhatTheEngineRefusesOfAnEventPointsAtItsAttribute(t *testing.T) {
+	t.Parallel()
+	refused := func(field string) error { return &engine.InvalidError{Field: field, Reason: "is wrong"} }
+	for _, c := range []struct {
+		mode           wire.CloudEventMode
+		field, pointer string
+	}{
+		{wire.StructuredCloudEvent, "message_type", "/type"},
+		{wire.BatchCloudEvents, "max_attempts", "/maxattempts"},
+		{wire.BinaryCloudEvent, "idempotency_ttl", "ce-idempotencyttl"},
+		{wire.StructuredCloudEvent, "metadata", ""},
+		{wire.NoCloudEvent, "max_attempts", "/max_attempts"},
+	} {
+		problem := wire.ProblemFor(c.mode.AtAttribute(refused(c.field)))
+		if problem.Code != "invalid_message" || len(problem.Errors) != 1 || problem.Errors[0] != (wire.FieldError{Pointer: c.pointer, Detail: "is wrong"}) {
+			t.Errorf("%+v: %+v", c, problem)
+		}
+	}
+	if err := wire.StructuredCloudEvent.AtAttribute(engine.ErrDraining); !errors.Is(err, engine.ErrDraining) {
+		t.Error(err)
 	}
 }
 
@@ -261,7 +305,8 @@ func FuzzDecodeCloudEvent(f *testing.F) {
 		if err := json.Unmarshal(body, &e); err != nil {
 			return // the SDK refuses more: sources that are no URI references, times with blanks
 		}
-		if e.ID() != s.Origin.CloudEvent.ID || e.Type() != s.MessageType {
+		expected := engine.CloudEvent{ID: e.ID(), Source: e.Source(), Type: e.Type(), Subject: e.Subject(), Time: s.Origin.CloudEvent.Time}
+		if *s.Origin.CloudEvent != expected || !s.Origin.CloudEvent.Time.Equal(e.Time()) || e.Type() != s.MessageType {
 			t.Errorf("%s reads as %+v", body, s)
 		}
 	})

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/activemessage/activemessage/engine"
@@ -79,7 +80,8 @@ func parseDuration(into *time.Duration, text string) (reason string) {
 // ParseTime reads a time of RFC 3339. The reason is "" or says what is wrong with
 // the text.
 func ParseTime(into *time.Time, text string) (reason string) {
-	t, err := time.Parse(time.RFC3339, text)
+	// The standard has "t" and "z" as well; the library has not.
+	t, err := time.Parse(time.RFC3339, strings.ToUpper(text))
 	if err != nil {
 		return fmt.Sprintf("%.40q is not a time of RFC 3339, such as 2026-11-24T18:00:00Z", text)
 	}
