@@ -4,10 +4,11 @@ GO            ?= go
 GOLANGCI_LINT ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
 REDOCLY       ?= @redocly/cli@2
+SWAGGER_UI    ?= 5.35.0
 VERSION       ?= $(shell git describe --tags --always 2>/dev/null || echo dev)
 FUZZTIME      ?= 30s
 
-.PHONY: help run build test check lint vuln contract fuzz bench docker
+.PHONY: help run build test check lint vuln contract fuzz bench reference docker
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -48,6 +49,12 @@ fuzz: ## every fuzz target for FUZZTIME
 
 bench: ## all benchmarks, each against its floor, with the server's GC setting
 	GOGC=400 $(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws
+
+reference: ## take the reference page's viewer from npm again
+	@cd internal/docs/assets && rm -f swagger-ui* && npm pack --silent swagger-ui-dist@$(SWAGGER_UI) && tar xzf swagger-ui-dist-*.tgz && \
+		gzip -9n <package/swagger-ui-bundle.js >swagger-ui-bundle.js.gz && gzip -9n <package/swagger-ui.css >swagger-ui.css.gz && \
+		cp package/LICENSE package/NOTICE . && cp package/swagger-ui-bundle.js.LICENSE.txt LICENSE-bundled.txt && \
+		rm -r package swagger-ui-dist-*.tgz
 
 docker: ## the image
 	docker build --build-arg VERSION=$(VERSION) -t activemessage .

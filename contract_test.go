@@ -18,6 +18,7 @@ import (
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/handlers"
 	"github.com/activemessage/activemessage/internal/contract"
+	"github.com/activemessage/activemessage/internal/docs"
 	"github.com/activemessage/activemessage/ws"
 )
 
@@ -50,8 +51,13 @@ func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
 	n.register("retry", engine.HandlerFunc(failOnce), engine.Policy{MaxAttempts: 2, Backoff: engine.Backoff{Initial: time.Millisecond}})
 	n.register("block", engine.HandlerFunc(n.block), engine.Policy{Concurrency: 1, QueueLimit: 1, Timeout: -1})
 	n.sockets = ws.New(e, ws.Config{CloseSpread: time.Millisecond})
+	reference, err := docs.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
 	h, err := api.New(e, api.Config{
 		OpenAPI:     activemessage.OpenAPI(),
+		Docs:        reference,
 		AsyncAPI:    activemessage.OpenAPI(),
 		Metrics:     http.HandlerFunc(metrics),
 		WebSocket:   n.sockets,
@@ -538,6 +544,9 @@ func testOperate(t *testing.T, checker *contract.Checker) {
 		"metrics":            {"GET", "/metrics", "", nil, false, 200, ""},
 		"contract":           {"GET", "/openapi.yaml", "", nil, false, 200, ""},
 		"stream contract":    {"GET", "/asyncapi.yaml", "", nil, false, 200, ""},
+		"reference":          {"GET", "/docs", "", nil, false, 200, ""},
+		"reference's script": {"GET", "/docs/start.js", "", nil, false, 200, ""},
+		"no such file":       {"GET", "/docs/other.js", "", nil, false, 404, "not_found"},
 		"nothing":            {"GET", "/v2", "", nil, false, 404, "not_found"},
 		"delete index":       {"DELETE", "/", "", nil, false, 405, "method_not_allowed"},
 		"socket":             {"GET", "/v1/ws?subscribe=a*&subscribe=b&message_type=echo&since=0", "", handshake(), false, 101, ""},

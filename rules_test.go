@@ -75,11 +75,12 @@ func arrows() map[string][]string {
 		"handlers":           {"engine"},
 		"internal/wire":      {"engine"},
 		"internal/metrics":   {"engine"},
+		"internal/docs":      {"internal/wire"},
 		"internal/tracing":   {"engine"},
 		"client":             {},
 		"internal/contract":  {},
 		"internal/toolchain": {},
-		"cmd/server":         {".", "engine", "api", "ws", "handlers", "internal/metrics", "internal/tracing"},
+		"cmd/server":         {".", "engine", "api", "ws", "handlers", "internal/docs", "internal/metrics", "internal/tracing"},
 	}
 }
 
@@ -98,6 +99,7 @@ func doors() map[string]string {
 		"github.com/oapi-codegen":            "client",
 		"go.opentelemetry.io":                "internal/tracing",
 		"github.com/munnerz/goautoneg":       "api",
+		"github.com/chromedp":                "internal/toolchain",
 	}
 }
 

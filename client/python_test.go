@@ -23,7 +23,7 @@ func TestPython(t *testing.T) {
 	const folder = "testdata/python"
 	// The packages are for this Python only, and the environment refers to it.
 	version := toolchain.Command{Line: []string{"python3", "-c", "import sys; print(sys.version, sys.base_prefix)"}}.Run(t)
-	requirements := read(t, folder, "requirements.txt")
+	requirements := string(read(t, folder, "requirements.txt"))
 	environment := toolchain.Cached(t, "python-packages", []string{version, requirements}, func(directory string) error {
 		if _, err := (toolchain.Command{Line: []string{"python3", "-m", "venv", directory}}).Output(t); err != nil {
 			return err

@@ -12,19 +12,8 @@ import (
 // against them, on Node.
 func TestTypeScript(t *testing.T) {
 	t.Parallel()
-	toolchain.Need(t, "node", "npm")
 	const folder = "testdata/typescript"
-	manifest, lock := read(t, folder, "package.json"), read(t, folder, "package-lock.json")
-	packages := toolchain.Cached(t, "npm-packages", []string{manifest, lock}, func(directory string) error {
-		for name, content := range map[string]string{"package.json": manifest, "package-lock.json": lock} {
-			if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600); err != nil {
-				return err
-			}
-		}
-		_, err := toolchain.Command{Directory: directory, Line: []string{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund",
-			"--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"}}.Output(t)
-		return err
-	})
+	packages := toolchain.NPM(t, read(t, folder, "package.json"), read(t, folder, "package-lock.json"))
 	work := t.TempDir()
 	if err := os.CopyFS(work, os.DirFS(folder)); err != nil {
 		t.Fatal(err)
@@ -43,11 +32,11 @@ func TestTypeScript(t *testing.T) {
 	}.Run(t)
 }
 
-func read(t *testing.T, folder, name string) string {
+func read(t *testing.T, folder, name string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(folder, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(content)
+	return content
 }

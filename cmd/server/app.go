@@ -15,6 +15,7 @@ import (
 	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/handlers"
+	"github.com/activemessage/activemessage/internal/docs"
 	"github.com/activemessage/activemessage/internal/metrics"
 	"github.com/activemessage/activemessage/internal/tracing"
 	"github.com/activemessage/activemessage/ws"
@@ -80,9 +81,14 @@ func (a *App) wire() error {
 	if a.tracing != nil {
 		middleware = append(middleware, a.tracing.Middleware)
 	}
+	reference, err := docs.Handler()
+	if err != nil {
+		return err
+	}
 	rest, err := api.New(a.engine, api.Config{
 		Middleware: middleware,
 		OpenAPI:    activemessage.OpenAPI(),
+		Docs:       reference,
 		Metrics: metrics.Handler(metrics.Source{
 			Engine:      a.engine.Stats,
 			Connections: func() int { return a.sockets.Stats().Connections },

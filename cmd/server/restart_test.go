@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/activemessage/activemessage/internal/toolchain"
+)
+
+// restart stops a server and starts another where it was.
+func (p *process) restart() *process {
+	p.t.Helper()
+	p.stop()
+	return startProcess(p.t, "--listen", p.url[len("http://"):])
+}
+
+func (p *process) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	if code := p.wait(); code != 0 {
+		p.t.Fatalf("exit code %d", code)
+	}
+}
+
+// publisher posts messages one after the other until it is stopped; those that were
+// not accepted it posts again, wherever the server has gone.
+type publisher struct {
+	ctx      context.Context
+	stop     context.CancelFunc
+	working  sync.WaitGroup
+	mu       sync.Mutex
+	accepted int
+	signal   chan struct{} // gets an element after each; capacity 1, never closed
+}
+
+func publish(t *testing.T, url string) *publisher {
+	ctx, stop := context.WithCancel(t.Context())
+	p := &publisher{ctx: ctx, stop: stop, signal: make(chan struct{}, 1)}
+	p.working.Go(func() {
+		for number := 0; ctx.Err() == nil; {
+			target := process{t: t, url: url}
+			if target.post(fmt.Sprintf(`{"message_type":"echo","response_notification":"request_%d"}`, number)) != http.StatusAccepted {
+				continue
+			}
+			number++
+			p.mu.Lock()
+			p.accepted = number
+			p.mu.Unlock()
+			select {
+			case p.signal <- struct{}{}:
+			default:
+			}
+		}
+	})
+	return p
+}
+
+// await returns when n more messages are accepted.
+func (p *publisher) await(t *testing.T, n int) {
+	t.Helper()
+	for target := p.count() + n; p.count() < target; {
+		select {
+		case <-p.signal:
+		case <-time.After(30 * time.Second):
+			t.Fatal("no message is accepted")
+		}
+	}
+}
+
+func (p *publisher) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
+}
+
+// An EventSource in a browser goes on by itself while the server is restarted under
+// load: it is told of each message once, and each lost log as a gap.
+func TestEventSourceGoesOnAfterRestarts(t *testing.T) {
+	t.Parallel()
+	browser := toolchain.Browser(t)
+	server := startProcess(t)
+	if err := chromedp.Do(browser, chromedp.Navigate(server.url), chromedp.Evaluate[chromedp.Void](`
+		window.told = [];
+		window.gaps = 0;
+		const source = new EventSource('/v1/notifications?subscribe=request_*');
+		source.onmessage = event => told.push(JSON.parse(event.data).response_notification);
+		source.addEventListener('gap', () => gaps++);
+		new Promise(resolve => source.onopen = resolve)`, chromedp.EvalAwaitPromise)); err != nil {
+		t.Fatal(err)
+	}
+	publishing := publish(t, server.url)
+	const restarts = 2
+	for i := range restarts {
+		publishing.await(t, 50)
+		server = server.restart()
+		// What this server's memory has is lost to who does not come back in its time.
+		awaitPage(t, browser, fmt.Sprintf(`window.gaps > %d`, i))
+	}
+	publishing.await(t, 50)
+	publishing.stop()
+	publishing.working.Wait()
+	awaitPage(t, browser, fmt.Sprintf(`window.told.length >= %d`, publishing.count()))
+	told, err := chromedp.Run(browser, chromedp.Evaluate[[]string](`window.told`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := make(map[string]int)
+	for _, notification := range told {
+		times[notification]++
+	}
+	for number := range publishing.count() {
+		if notification := fmt.Sprintf("request_%d", number); times[notification] != 1 {
+			t.Errorf("%s was told %d times", notification, times[notification])
+		}
+	}
+	gaps, err := chromedp.Run(browser, chromedp.Evaluate[int](`window.gaps`))
+	if err != nil || gaps != restarts {
+		t.Errorf("%d gaps, %v", gaps, err)
+	}
+	t.Logf("%d notifications over %d restarts", len(told), restarts)
+}
+
+// awaitPage returns when an expression of a page is true.
+func awaitPage(t *testing.T, browser context.Context, expression string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(browser, 30*time.Second)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(0))); err != nil {
+		t.Errorf("%s: %v", expression, err)
+	}
+}
