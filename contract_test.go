@@ -58,7 +58,7 @@ func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
 	h, err := api.New(e, api.Config{
 		OpenAPI:     activemessage.OpenAPI(),
 		Docs:        reference,
-		AsyncAPI:    activemessage.OpenAPI(),
+		AsyncAPI:    activemessage.AsyncAPI(),
 		Metrics:     http.HandlerFunc(metrics),
 		WebSocket:   n.sockets,
 		BodyTimeout: 100 * time.Millisecond,

@@ -1,5 +1,5 @@
-// Package activemessage is the front page of the module, and holds the contract
-// of its HTTP interface.
+// Package activemessage is the front page of the module, and holds the contracts
+// of its HTTP interface and of its streams.
 //
 // A message has a type, data, and a response notification. The handler that is
 // registered for the type runs it on a bounded pool, and how that ended goes to
@@ -14,10 +14,11 @@
 //
 //	go run github.com/activemessage/activemessage/cmd/server
 //
-// # The contract
+// # The contracts
 //
-// openapi.yaml is written by hand. Tests of this package hold every endpoint
-// against it, and the import arrows between packages against their rules.
+// openapi.yaml and asyncapi.yaml are written by hand. Tests of this package hold
+// every endpoint against the one and every frame and event against the other, and
+// the import arrows between packages against their rules.
 package activemessage
 
 import (
@@ -28,5 +29,11 @@ import (
 //go:embed openapi.yaml
 var openAPI []byte // never written to
 
+//go:embed asyncapi.yaml
+var asyncAPI []byte // never written to
+
 // OpenAPI returns a copy of the OpenAPI 3.1 document, in YAML, for api.Config.
 func OpenAPI() []byte { return slices.Clone(openAPI) }
+
+// AsyncAPI returns a copy of the AsyncAPI 3.1 document, in YAML, for api.Config.
+func AsyncAPI() []byte { return slices.Clone(asyncAPI) }

@@ -89,6 +89,7 @@ func (a *App) wire() error {
 		Middleware: middleware,
 		OpenAPI:    activemessage.OpenAPI(),
 		Docs:       reference,
+		AsyncAPI:   activemessage.AsyncAPI(),
 		Metrics: metrics.Handler(metrics.Source{
 			Engine:      a.engine.Stats,
 			Connections: func() int { return a.sockets.Stats().Connections },
