@@ -3,7 +3,7 @@ package toolchain
 import (
 	"context"
 	"embed"
-	"os"
+	"io/fs"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -63,25 +63,17 @@ func executable(t testing.TB) []chromedp.ExecAllocatorOption {
 // unpacked returns the directory of the browser from npm.
 func unpacked(t testing.TB) string {
 	t.Helper()
-	Need(t, "node", "npm")
-	files := make(map[string]string)
-	for _, name := range []string{"package.json", "package-lock.json", "unpack.js"} {
-		content, err := browserPackage.ReadFile("browser/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = string(content)
+	folder, err := fs.Sub(browserPackage, "browser")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return Cached(t, "chromium", []string{files["package.json"], files["package-lock.json"], files["unpack.js"]}, func(directory string) error {
-		work := t.TempDir()
-		if err := install(t, work, []byte(files["package.json"]), []byte(files["package-lock.json"])); err != nil {
-			return err
-		}
-		script := filepath.Join(work, "unpack.js")
-		if err := os.WriteFile(script, []byte(files["unpack.js"]), 0o600); err != nil {
-			return err
-		}
-		_, err := Command{Directory: work, Environment: []string{"TMPDIR=" + directory}, Line: []string{"node", script}}.Output(t)
+	work := NPM(t, folder)
+	lock, err := fs.ReadFile(folder, "package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Cached(t, "chromium", []string{string(lock)}, func(directory string) error {
+		_, err := Command{Directory: work, Environment: []string{"TMPDIR=" + directory}, Line: []string{"node", "unpack.js"}}.Output(t)
 		return err
 	})
 }
