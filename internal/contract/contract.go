@@ -1,6 +1,6 @@
-// Package contract holds HTTP traffic against an OpenAPI document, for tests: it
-// reports every request and response that the document does not describe, and
-// which of the responses it describes were never seen.
+// Package contract holds HTTP traffic against an OpenAPI document, and frames and
+// events against an AsyncAPI document, for tests: it reports all that the document
+// does not describe, and what of the server's it describes and was never seen.
 package contract
 
 import (
