@@ -26,7 +26,7 @@ import (
 // TestAsyncAPIIsValid asks the official parser, also about a document with a fault.
 func TestAsyncAPIIsValid(t *testing.T) {
 	t.Parallel()
-	work := toolchain.NPM(t, "internal/contract/testdata/asyncapi")
+	work := toolchain.NPM(t, os.DirFS("internal/contract/testdata/asyncapi"))
 	document := string(activemessage.AsyncAPI())
 	for name, c := range map[string]struct {
 		document, fault string

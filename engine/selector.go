@@ -16,7 +16,9 @@ type Selector struct {
 	MessageType string
 }
 
-func (s Selector) validate() error {
+// Validate returns an *InvalidError unless exactly one field is set, within its
+// limit.
+func (s Selector) Validate() error {
 	set := 0
 	for _, is := range []bool{s.ResponseNotification != "", !s.MessageID.IsZero(), s.MessageType != ""} {
 		if is {

@@ -116,7 +116,7 @@ func (e *Engine) Subscribe(sel Selector, from Cursor) (*Subscription, error) {
 // Errors: ErrInvalid (the selector, too many of them, or a cursor ahead of the
 // log), ErrClosed.
 func (s *Subscription) Add(sel Selector, from Cursor) error {
-	if err := sel.validate(); err != nil {
+	if err := sel.Validate(); err != nil {
 		return err
 	}
 	start, foreign, err := s.log.start(from)

@@ -40,8 +40,12 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if len(selectors) == 0 && protocol == ProtocolJSON && query.Has("since") {
+		return wire.BadParameter("since", "means nothing without a selector: add subscribe=…, or give each subscribe frame its since")
+	}
 	c := newConnection(s, protocol)
-	if len(selectors) > 0 {
+	// Who cannot send a frame to subscribe wants everything, or says what here.
+	if len(selectors) > 0 || protocol != ProtocolJSON {
 		sub, err := wire.SubscribeAll(s.engine, selectors, since)
 		if err != nil {
 			return err

@@ -73,6 +73,47 @@ func TestJSONProtocol(t *testing.T) {
 	}
 }
 
+// Who cannot send a frame to subscribe, and says nothing in the query, wants all.
+func TestProtocolsWithoutFramesFollowEverything(t *testing.T) {
+	t.Parallel()
+	n := start(t, engine.Config{}, ws.Config{})
+	text, events := n.dial("", ws.ProtocolText), n.dial("?since=0", ws.ProtocolCloudEvents)
+	n.submit("echo", `1`, "request_1")
+	if got := text.read(); got != "request_1:ok" {
+		t.Errorf("%q", got)
+	}
+	if got := events.read(); !strings.Contains(got, `"type":"activemessage.message.succeeded"`) {
+		t.Errorf("%s", got)
+	}
+}
+
+// A position without a selector would be ignored in silence.
+func TestSinceNeedsASelector(t *testing.T) {
+	t.Parallel()
+	n := start(t, engine.Config{}, ws.Config{})
+	_, response, err := websocket.Dial(t.Context(), n.http.URL+"/?since=0", nil)
+	if err == nil || response.StatusCode != http.StatusBadRequest {
+		t.Fatalf("%v, %v", response, err)
+	}
+}
+
+// What a client says of its trace in a submit comes back on the notification, on
+// each protocol that has a place for it.
+func TestTraceGoesFromSubmitToNotification(t *testing.T) {
+	t.Parallel()
+	n := start(t, engine.Config{}, ws.Config{})
+	asJSON, asEvents := n.dial("?subscribe=*"), n.dial("?subscribe=*", ws.ProtocolCloudEvents)
+	asJSON.next("welcome")
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	asJSON.send(`{"op":"submit","message_type":"echo","response_notification":"r","traceparent":"` + traceparent + `","tracestate":"a=b"}`)
+	asJSON.next("accepted")
+	for _, got := range []string{asJSON.read(), asEvents.read()} {
+		if !strings.Contains(got, `"traceparent":"`+traceparent+`"`) {
+			t.Errorf("%s", got)
+		}
+	}
+}
+
 func TestAReceiptComesBeforeItsNotification(t *testing.T) {
 	t.Parallel()
 	n := start(t, engine.Config{}, ws.Config{})
@@ -91,15 +132,17 @@ func TestBadFramesAreAnswered(t *testing.T) {
 	c := n.dial("")
 	c.next("welcome")
 	for frameText, code := range map[string]string{
-		`{"op":"dance","ref":"r"}`:     "unknown_op",
-		`{"ref":"r"}`:                  "unknown_op",
-		`{"op":"subscribe","ref":"r"}`: "invalid_message",
-		`{"op":"subscribe","ref":"r","response_notification":7}`:                  "invalid_message",
-		`{"op":"subscribe","ref":"r","message_id":"x"}`:                           "invalid_message",
-		`{"op":"subscribe","ref":"r","response_notification":"a","since":"9999"}`: "invalid_message",
-		`{"op":"submit","ref":"r","message_type":"nope"}`:                         "unknown_message_type",
-		`{"op":"submit","ref":"r"}`:                                               "invalid_message",
-		`{"op":"submit","ref":"r","message_type":"echo","priority":"high"}`:       "invalid_message",
+		`{"op":"dance","ref":"r"}`:       "unknown_op",
+		`{"ref":"r"}`:                    "unknown_op",
+		`{"op":"subscribe","ref":"r"}`:   "invalid_message",
+		`{"op":"unsubscribe","ref":"r"}`: "invalid_message",
+		`{"op":"unsubscribe","ref":"r","message_type":"a","response_notification":"a"}`: "invalid_message",
+		`{"op":"subscribe","ref":"r","response_notification":7}`:                        "invalid_message",
+		`{"op":"subscribe","ref":"r","message_id":"x"}`:                                 "invalid_message",
+		`{"op":"subscribe","ref":"r","response_notification":"a","since":"9999"}`:       "invalid_message",
+		`{"op":"submit","ref":"r","message_type":"nope"}`:                               "unknown_message_type",
+		`{"op":"submit","ref":"r"}`:                                                     "invalid_message",
+		`{"op":"submit","ref":"r","message_type":"echo","priority":"high"}`:             "invalid_message",
 	} {
 		c.send(frameText)
 		if f := c.next("error"); f.Code != code || f.Ref != "r" || f.Status < 400 || f.Detail == "" {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -17,7 +18,7 @@ type Frame struct {
 	Op string
 	// Ref is repeated in the answer.
 	Ref string
-	// Selector is what to subscribe to; it may be invalid.
+	// Selector is what a subscribe or unsubscribe names.
 	Selector engine.Selector
 	// Since is where to begin.
 	Since engine.Cursor
@@ -83,6 +84,13 @@ func (f *Frame) parse(id, since string) error {
 		}
 	}
 	if f.Since, err = engine.ParseCursor(since); err != nil {
+		return ProblemFor(err)
+	}
+	err = f.Selector.Validate()
+	if bad, is := errors.AsType[*engine.InvalidError](err); is && bad.Field == "selector" { // which is no member
+		return NewProblem("invalid_message", bad.Reason, FieldError{"", bad.Reason})
+	}
+	if err != nil {
 		return ProblemFor(err)
 	}
 	return nil

@@ -114,7 +114,7 @@ func ProblemFor(err error) *Problem {
 		if full.Scope == engine.ScopeType {
 			code = "queue_full"
 		}
-		p := NewProblem(code, full.Error()+"; try again after the time in Retry-After")
+		p := NewProblem(code, full.Error()+": try again after retry_after seconds")
 		p.RetryAfter = full.RetryAfter
 		return p
 	}
@@ -129,7 +129,7 @@ func ProblemFor(err error) *Problem {
 	case errors.Is(err, engine.ErrNotFound):
 		return NewProblem("message_not_found", "no message has this id, or it ended too long ago to be kept")
 	case errors.Is(err, engine.ErrKeyReused):
-		return NewProblem("idempotency_key_reused", "another message was submitted with this Idempotency-Key: take a new key for new content")
+		return NewProblem("idempotency_key_reused", "another message was submitted with this idempotency key: take a new key for new content")
 	case errors.Is(err, engine.ErrNotRetryable):
 		return NewProblem("not_retryable", engine.ErrNotRetryable.Error())
 	case errors.Is(err, engine.ErrTerminal):
