@@ -27,25 +27,28 @@ func unprovoked() map[string]string {
 	return map[string]string{}
 }
 
-// node is a whole server on a socket, whose traffic is checked.
+// node is a whole server on a socket, whose traffic is held against the contract.
 type node struct {
 	*httptest.Server
 	t       *testing.T
 	engine  *engine.Engine
 	sockets *ws.Server
-	checker *contract.Checker
+	routes  chi.Routes
 	// blocked has an element for each block handler that began.
 	blocked chan struct{}
 }
 
 func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
 	t.Helper()
+	if checker == nil {
+		checker = newChecker(t)
+	}
 	cfg.MaxMessageBytes = 4 << 10
 	e, err := engine.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, engine: e, checker: checker, blocked: make(chan struct{}, 16)}
+	n := &node{t: t, engine: e, blocked: make(chan struct{}, 16)}
 	n.register("echo", engine.HandlerFunc(handlers.Echo), engine.Policy{})
 	n.register("fail", engine.HandlerFunc(handlers.Fail), engine.Policy{})
 	n.register("retry", engine.HandlerFunc(failOnce), engine.Policy{MaxAttempts: 2, Backoff: engine.Backoff{Initial: time.Millisecond}})
@@ -67,9 +70,19 @@ func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Server = httptest.NewServer(h)
+	n.routes = h.(chi.Routes)
+	n.Server = httptest.NewServer(checker.Middleware(h, func(err error) { t.Error(err) }))
 	t.Cleanup(n.stop)
 	return n
+}
+
+func newChecker(t *testing.T) *contract.Checker {
+	t.Helper()
+	checker, err := contract.New(activemessage.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checker
 }
 
 // maxStreams is how many event streams a node allows.
@@ -153,8 +166,8 @@ type call struct {
 	code string
 }
 
-// do sends a call and holds both sides of it against the document: what the
-// server accepts must be documented as valid.
+// do sends a call, whose both sides the node's checker sees, and verifies the status
+// and the problem.
 func (n *node) do(t *testing.T, c call) {
 	t.Helper()
 	var body io.Reader = strings.NewReader(c.body)
@@ -181,35 +194,12 @@ func (n *node) do(t *testing.T, c call) {
 			t.Fatal(err)
 		}
 	}
-	n.verify(t, c, r, response, got)
-}
-
-func (n *node) verify(t *testing.T, c call, r *http.Request, response *http.Response, got []byte) {
-	t.Helper()
 	if response.StatusCode != c.status {
 		t.Fatalf("status %d, want %d: %s", response.StatusCode, c.status, got)
-	}
-	if c.status < 300 && checkable(r.Header.Get("Content-Type")) {
-		if err := n.checker.CheckRequest(r, []byte(c.body)); err != nil {
-			t.Errorf("accepted, but not valid: %v", err)
-		}
-	}
-	check := func() error { return n.checker.CheckResponse(r, response, got) }
-	if c.code == "method_not_allowed" || c.code == "not_found" && !strings.HasPrefix(c.path, "/docs/") {
-		check = func() error { return n.checker.CheckProblem(response, got) }
-	}
-	if err := check(); err != nil {
-		t.Errorf("response: %v\n%s", err, got)
 	}
 	if c.status >= 400 {
 		verifyProblem(t, c, response, got)
 	}
-}
-
-// checkable reports whether the checker can read a request: the document cannot say
-// "any media type that ends in +json", and the checker reads no NDJSON.
-func checkable(contentType string) bool {
-	return contentType != "application/x-ndjson" && contentType != "application/vnd.acme+json"
 }
 
 func verifyProblem(t *testing.T, c call, response *http.Response, got []byte) {
@@ -258,10 +248,7 @@ func handshake(more ...string) map[string]string {
 // TestContract causes every documented response, and checks that there is no other.
 func TestContract(t *testing.T) {
 	t.Parallel()
-	checker, err := contract.New(activemessage.OpenAPI())
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := newChecker(t)
 	t.Run("submit", func(t *testing.T) { testSubmit(t, checker) })
 	t.Run("read", func(t *testing.T) { testRead(t, checker) })
 	t.Run("prefer", func(t *testing.T) { testPrefer(t, checker) })
@@ -590,17 +577,14 @@ func testDraining(t *testing.T, checker *contract.Checker) {
 // TestRoutes holds the router's routes against the document, in both directions.
 func TestRoutes(t *testing.T) {
 	t.Parallel()
-	checker, err := contract.New(activemessage.OpenAPI())
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := newChecker(t)
 	var documented []string
 	for _, operation := range checker.Operations() {
 		documented = append(documented, operation.String())
 	}
 	n := newNode(t, checker, engine.Config{})
 	var routed []string
-	err = chi.Walk(n.Config.Handler.(chi.Routes), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+	err := chi.Walk(n.routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		if method != http.MethodHead { // goes with GET
 			routed = append(routed, method+" "+route)
 		}

@@ -39,7 +39,7 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 		body = make([]byte, r.ContentLength)
 		_, err = io.ReadFull(r.Body, body)
 	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+		body, err = io.ReadAll(http.MaxBytesReader(innermost(w), r.Body, limit))
 	}
 	if err == nil {
 		return body, nil
@@ -52,6 +52,18 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 		return nil, wire.NewProblem("request_timeout", fmt.Sprintf("the body did not arrive within %s", s.cfg.BodyTimeout))
 	}
 	return nil, wire.NewProblem("malformed_request", "the body ended before its announced length")
+}
+
+// innermost takes a middleware's wrapping off: only net/http's own writer can be told
+// that a body is too large, and closes the connection without cutting the answer off.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		wrapping, is := w.(interface{ Unwrap() http.ResponseWriter })
+		if !is {
+			return w
+		}
+		w = wrapping.Unwrap()
+	}
 }
 
 func tooLarge(limit int64) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/handlers"
+	"github.com/activemessage/activemessage/internal/contract"
 	"github.com/activemessage/activemessage/ws"
 )
 
@@ -42,7 +43,11 @@ func serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(h)
+	checker, err := contract.New(activemessage.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(checker.Middleware(h, func(err error) { t.Error(err) }))
 	t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()

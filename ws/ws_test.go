@@ -91,7 +91,7 @@ func TestProtocolsWithoutFramesFollowEverything(t *testing.T) {
 func TestSinceNeedsASelector(t *testing.T) {
 	t.Parallel()
 	n := start(t, engine.Config{}, ws.Config{})
-	_, response, err := websocket.Dial(t.Context(), n.http.URL+"/?since=0", nil)
+	_, response, err := websocket.Dial(t.Context(), n.http.URL+"/v1/ws?since=0", nil)
 	if err == nil || response.StatusCode != http.StatusBadRequest {
 		t.Fatalf("%v, %v", response, err)
 	}
@@ -199,7 +199,7 @@ func TestRefusedUpgradesAreProblems(t *testing.T) {
 		{"one connection too many", "", upgrade, http.StatusServiceUnavailable, "server_full"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			request, err := http.NewRequest(http.MethodGet, n.http.URL+"/"+c.query, nil)
+			request, err := http.NewRequest(http.MethodGet, n.http.URL+"/v1/ws"+c.query, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +244,7 @@ func TestOrigins(t *testing.T) {
 		if origin != "" {
 			header.Set("Origin", origin)
 		}
-		conn, response, err := websocket.Dial(t.Context(), n.http.URL, &websocket.DialOptions{HTTPHeader: header})
+		conn, response, err := websocket.Dial(t.Context(), n.http.URL+"/v1/ws", &websocket.DialOptions{HTTPHeader: header})
 		if (err == nil) != allowed {
 			t.Errorf("origin %q: %v", origin, err)
 		}
@@ -338,7 +338,7 @@ func rawDial(t *testing.T, n *node, query string) (net.Conn, *bufio.Reader) {
 	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
-	_, err = fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", query, conn.RemoteAddr())
+	_, err = fmt.Fprintf(conn, "GET /v1/ws%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", query, conn.RemoteAddr())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/pb33f/libopenapi-validator/config"
 	liberrors "github.com/pb33f/libopenapi-validator/errors"
+	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+	"github.com/pb33f/libopenapi/orderedmap"
 )
 
 // Operation is one method of one path of the document.
@@ -26,6 +28,10 @@ type Operation struct {
 	Method, Path string
 	// Statuses are the documented ones, without default.
 	Statuses []int
+	// anyRequest and anyResponse tell where a body may be of any type, so that its
+	// bytes may be anything, too.
+	anyRequest  bool
+	anyResponse map[int]bool // by status
 }
 
 // String returns the method and the path.
@@ -63,16 +69,39 @@ func New(document []byte) (*Checker, error) {
 	c := &Checker{validator: v, seen: make(map[string]bool)}
 	for path, item := range model.Model.Paths.PathItems.FromOldest() {
 		for method, operation := range item.GetOperations().FromOldest() {
-			o := Operation{Method: strings.ToUpper(method), Path: path}
-			for code := range operation.Responses.Codes.FromOldest() {
-				if status, err := strconv.Atoi(code); err == nil {
-					o.Statuses = append(o.Statuses, status)
-				}
-			}
-			c.operations = append(c.operations, o)
+			c.operations = append(c.operations, newOperation(strings.ToUpper(method), path, operation))
 		}
 	}
 	return c, nil
+}
+
+func newOperation(method, path string, operation *v3.Operation) Operation {
+	o := Operation{Method: method, Path: path, anyResponse: make(map[int]bool)}
+	if body := operation.RequestBody; body != nil {
+		o.anyRequest = ofAnyType(body.Content)
+	}
+	for code, response := range operation.Responses.Codes.FromOldest() {
+		if status, err := strconv.Atoi(code); err == nil {
+			o.Statuses = append(o.Statuses, status)
+			o.anyResponse[status] = ofAnyType(response.Content)
+		}
+	}
+	return o
+}
+
+func ofAnyType(content *orderedmap.Map[string, *v3.MediaType]) bool {
+	if content == nil {
+		return false
+	}
+	_, is := content.Get("*/*")
+	return is
+}
+
+// anyBytes returns headers under which the validator does not try to decode a body.
+func anyBytes(h http.Header) http.Header {
+	h = h.Clone()
+	h.Set("Content-Type", "application/octet-stream")
+	return h
 }
 
 // Operations returns what the document has, in its order.
@@ -82,6 +111,9 @@ func (c *Checker) Operations() []Operation { return slices.Clone(c.operations) }
 // read the request's body but the one given.
 func (c *Checker) CheckRequest(r *http.Request, body []byte) error {
 	r = r.Clone(r.Context())
+	if operation, _ := c.find(r); operation.anyRequest && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/cloudevents") {
+		r.Header = anyBytes(r.Header)
+	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	if ok, faults := c.validator.ValidateHttpRequestSync(r); !ok {
 		return join(faults)
@@ -98,6 +130,11 @@ func (c *Checker) CheckResponse(r *http.Request, response *http.Response, body [
 	}
 	if !slices.Contains(operation.Statuses, response.StatusCode) {
 		return fmt.Errorf("%s: status %d is not documented", operation, response.StatusCode)
+	}
+	if operation.anyResponse[response.StatusCode] {
+		opaque := *response
+		opaque.Header = anyBytes(response.Header)
+		response = &opaque
 	}
 	if err := c.check(r, response, body); err != nil {
 		return err
