@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -43,7 +42,7 @@ func submit(t *testing.T, c *client.ClientWithResponses, s client.Submission) cl
 // server holds.
 func run(t *testing.T, c *client.ClientWithResponses, s client.Submission) client.Message {
 	t.Helper()
-	response, err := c.SubmitMessageWithResponse(t.Context(), nil, s, preferWait)
+	response, err := c.SubmitMessageWithResponse(t.Context(), &client.SubmitMessageParams{Prefer: new(preferWait)}, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,15 +53,12 @@ func run(t *testing.T, c *client.ClientWithResponses, s client.Submission) clien
 }
 
 // preferWait asks for the outcome instead of the receipt (RFC 7240).
-func preferWait(_ context.Context, r *http.Request) error {
-	r.Header.Set("Prefer", "wait=5")
-	return nil
-}
+const preferWait = "wait=5"
 
 // await returns the message when it has ended.
 func await(t *testing.T, c *client.ClientWithResponses, id string) client.Message {
 	t.Helper()
-	response, err := c.GetMessageWithResponse(t.Context(), id, preferWait)
+	response, err := c.GetMessageWithResponse(t.Context(), id, &client.GetMessageParams{Prefer: new(preferWait)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +215,7 @@ func TestProblemOfAnother(t *testing.T) {
 		_, _ = w.Write([]byte("<p>no upstream</p>"))
 	}))
 	t.Cleanup(proxy.Close)
-	_, err := newClient(t, proxy.URL).GetMessageWithResponse(t.Context(), "1")
+	_, err := newClient(t, proxy.URL).GetMessageWithResponse(t.Context(), "1", nil)
 	problem := problemOf(t, err)
 	if problem.Status != http.StatusBadGateway || problem.Code != "" || problem.Detail != `"<p>no upstream</p>"` || problem.RetryAfter != 0 {
 		t.Errorf("%+v", problem)

@@ -7,7 +7,7 @@
 //		MessageType: "echo",
 //		MessageData: map[string]int{"user": 42},
 //	})
-//	message, err := c.GetMessageWithResponse(ctx, receipt.JSON202.ID)
+//	message, err := c.GetMessageWithResponse(ctx, receipt.JSON202.ID, &client.GetMessageParams{Prefer: new("wait=10")})
 //	fmt.Println(message.JSON200.State)
 //
 // What is absent from a message is the zero value of its field; parameters of a

@@ -598,6 +598,9 @@ type MessageID = string
 // MessageTypeFilter defines model for MessageTypeFilter.
 type MessageTypeFilter = string
 
+// Prefer defines model for Prefer.
+type Prefer = string
+
 // SelectID defines model for SelectID.
 type SelectID = []string
 
@@ -655,6 +658,10 @@ type SubmitBytesParams struct {
 	// `Idempotency-Replayed: true`; with another message it is 422. Bare, or a quoted string.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
+	// Prefer `wait=10` asks to be answered with the outcome if it comes within 10 seconds, `respond-async` not to be (RFC 7240). The
+	// server waits 60 seconds at most, and says what it honoured in Preference-Applied.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
 	// Traceparent The trace the message belongs to (W3C Trace Context); one that is not valid is ignored.
 	Traceparent *Traceparent `json:"traceparent,omitempty"`
 
@@ -691,6 +698,10 @@ type SubmitMessageParams struct {
 	// IdempotencyKey Makes sending twice safe: with the same key and the same message the answer is the first receipt, with
 	// `Idempotency-Replayed: true`; with another message it is 422. Bare, or a quoted string.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer `wait=10` asks to be answered with the outcome if it comes within 10 seconds, `respond-async` not to be (RFC 7240). The
+	// server waits 60 seconds at most, and says what it honoured in Preference-Applied.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 
 	// Traceparent The trace the message belongs to (W3C Trace Context); one that is not valid is ignored.
 	Traceparent *Traceparent `json:"traceparent,omitempty"`
@@ -730,6 +741,13 @@ type RetryMessagesParams struct {
 
 	// Limit How many at most; all without it.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetMessageParams defines parameters for GetMessage.
+type GetMessageParams struct {
+	// Prefer `wait=10` asks to be answered with the outcome if it comes within 10 seconds, `respond-async` not to be (RFC 7240). The
+	// server waits 60 seconds at most, and says what it honoured in Preference-Applied.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ReadNotificationsParams defines parameters for ReadNotifications.
@@ -1124,7 +1142,7 @@ type ClientInterface interface {
 	// With `Prefer: wait=10` the answer comes when the message has ended, or after that time.
 	//
 	// Corresponds with GET /v1/messages/{id} (the `GetMessage` operationId).
-	GetMessage(ctx context.Context, id MessageID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetMessage(ctx context.Context, id MessageID, params *GetMessageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMessageResult Fetch a message's result
 	//
@@ -1391,8 +1409,8 @@ func (c *Client) CancelMessage(ctx context.Context, id MessageID, reqEditors ...
 // With `Prefer: wait=10` the answer comes when the message has ended, or after that time.
 //
 // Corresponds with GET /v1/messages/{id} (the `GetMessage` operationId).
-func (c *Client) GetMessage(ctx context.Context, id MessageID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetMessageRequest(c.Server, id)
+func (c *Client) GetMessage(ctx context.Context, id MessageID, params *GetMessageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMessageRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1748,26 +1766,37 @@ func NewSubmitBytesRequestWithBody(server string, messageType string, params *Su
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
-		if params.Traceparent != nil {
+		if params.Prefer != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "traceparent", *params.Traceparent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("traceparent", headerParam1)
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+		if params.Traceparent != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "traceparent", *params.Traceparent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("traceparent", headerParam2)
 		}
 
 		if params.Tracestate != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("tracestate", headerParam2)
+			req.Header.Set("tracestate", headerParam3)
 		}
 
 	}
@@ -1951,26 +1980,37 @@ func NewSubmitMessageRequestWithBody(server string, params *SubmitMessageParams,
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
-		if params.Traceparent != nil {
+		if params.Prefer != nil {
 			var headerParam1 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "traceparent", *params.Traceparent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("traceparent", headerParam1)
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+		if params.Traceparent != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "traceparent", *params.Traceparent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("traceparent", headerParam2)
 		}
 
 		if params.Tracestate != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "tracestate", *params.Tracestate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("tracestate", headerParam2)
+			req.Header.Set("tracestate", headerParam3)
 		}
 
 	}
@@ -2193,7 +2233,7 @@ func NewCancelMessageRequest(server string, id MessageID) (*http.Request, error)
 }
 
 // NewGetMessageRequest constructs an http.Request for the GetMessage method
-func NewGetMessageRequest(server string, id MessageID) (*http.Request, error) {
+func NewGetMessageRequest(server string, id MessageID, params *GetMessageParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2221,6 +2261,21 @@ func NewGetMessageRequest(server string, id MessageID) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -2585,7 +2640,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/messages/{id} (the `GetMessage` operationId).
-	GetMessageWithResponse(ctx context.Context, id MessageID, reqEditors ...RequestEditorFn) (*GetMessageResponse, error)
+	GetMessageWithResponse(ctx context.Context, id MessageID, params *GetMessageParams, reqEditors ...RequestEditorFn) (*GetMessageResponse, error)
 
 	// GetMessageResultWithResponse Fetch a message's result
 	//
@@ -3229,8 +3284,8 @@ func (c *ClientWithResponses) CancelMessageWithResponse(ctx context.Context, id 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/messages/{id} (the `GetMessage` operationId).
-func (c *ClientWithResponses) GetMessageWithResponse(ctx context.Context, id MessageID, reqEditors ...RequestEditorFn) (*GetMessageResponse, error) {
-	rsp, err := c.GetMessage(ctx, id, reqEditors...)
+func (c *ClientWithResponses) GetMessageWithResponse(ctx context.Context, id MessageID, params *GetMessageParams, reqEditors ...RequestEditorFn) (*GetMessageResponse, error) {
+	rsp, err := c.GetMessage(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ from activemessage_client import (
     Submission,
 )
 
-PREFER = {"Prefer": "wait=10"}  # seconds until a message has to have ended
+PREFER = "wait=10"  # seconds until a message has to have ended
 
 
 def expect(condition: bool, words: str) -> None:
@@ -25,14 +25,14 @@ def expect(condition: bool, words: str) -> None:
 
 def wait(messages: MessagesApi, id: str) -> Message:
     """Returns the message when it has ended."""
-    message = messages.get_message(id, _headers=PREFER)
+    message = messages.get_message(id, prefer=PREFER)
     expect(message.finished_at is not None, f"message {id} to have ended")
     return message
 
 
 def succeed(messages: MessagesApi) -> None:
     message = messages.submit_message(
-        Submission(message_type="echo", message_data={"user": 42}, metadata={"tenant": "acme"}), _headers=PREFER
+        Submission(message_type="echo", message_data={"user": 42}, metadata={"tenant": "acme"}), prefer=PREFER
     )
     expect(isinstance(message, Message), f"the message, not {message}")
     expect(message.state == State.SUCCEEDED, f"success, not {message}")

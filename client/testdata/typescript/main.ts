@@ -43,14 +43,14 @@ const prefer = { Prefer: `wait=${patience}` };
 
 /** Returns the message when it has ended: one call, which the server holds. */
 async function wait(id: string): Promise<Message> {
-  const message = must(await api.GET("/v1/messages/{id}", { params: { path: { id } }, headers: prefer }));
+  const message = must(await api.GET("/v1/messages/{id}", { params: { path: { id }, header: prefer } }));
   expect(message.finished_at !== undefined, `message ${id} to have ended`);
   return message;
 }
 
 async function succeed(): Promise<void> {
   const body: Submission = { message_type: "echo", message_data: { user: 42 }, metadata: { tenant: "acme" } };
-  const message = must(await api.POST("/v1/messages", { body, headers: prefer }));
+  const message = must(await api.POST("/v1/messages", { body, params: { header: prefer } }));
   expect("accepted_at" in message, "the message, not its receipt");
   const id = message.id;
   expect(message.state === "succeeded", `success, not ${message.state}`);
