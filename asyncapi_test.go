@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,30 +17,8 @@ import (
 	"github.com/activemessage/activemessage"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/internal/contract"
-	"github.com/activemessage/activemessage/internal/toolchain"
 	"github.com/activemessage/activemessage/ws"
 )
-
-// TestAsyncAPIIsValid asks the official parser, also about a document with a fault.
-func TestAsyncAPIIsValid(t *testing.T) {
-	t.Parallel()
-	work := toolchain.NPM(t, os.DirFS("internal/contract/testdata/asyncapi"))
-	document := string(activemessage.AsyncAPI())
-	for name, c := range map[string]struct {
-		document, fault string
-	}{
-		"asyncapi.yaml": {document, ""},
-		"broken.yaml":   {strings.Replace(document, "/messages/ping'", "/messages/pink'", 1), "invalid-ref at operations/ping"},
-	} {
-		if err := os.WriteFile(filepath.Join(work, name), []byte(c.document), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := toolchain.Command{Directory: work, Line: []string{"node", "validate.js", name}}.Output(t)
-		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
-			t.Errorf("%s: %v, want %q", name, err, c.fault)
-		}
-	}
-}
 
 func asyncMessages(t *testing.T) *contract.Messages {
 	t.Helper()

@@ -40,6 +40,7 @@ func (o Operation) String() string { return o.Method + " " + o.Path }
 // Checker checks traffic. Its methods may be called from any goroutine.
 type Checker struct {
 	validator  validator.Validator
+	paths      *orderedmap.Map[string, *v3.PathItem]
 	operations []Operation
 
 	mu   sync.Mutex      // guards seen
@@ -66,8 +67,8 @@ func New(document []byte) (*Checker, error) {
 	if ok, faults := v.ValidateDocument(); !ok {
 		return nil, fmt.Errorf("the document is no OpenAPI: %w", join(faults))
 	}
-	c := &Checker{validator: v, seen: make(map[string]bool)}
-	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+	c := &Checker{validator: v, paths: model.Model.Paths.PathItems, seen: make(map[string]bool)}
+	for path, item := range c.paths.FromOldest() {
 		for method, operation := range item.GetOperations().FromOldest() {
 			c.operations = append(c.operations, newOperation(strings.ToUpper(method), path, operation))
 		}
