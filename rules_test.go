@@ -99,6 +99,7 @@ func doors() map[string]string {
 		"github.com/oapi-codegen":            "client",
 		"go.opentelemetry.io":                "internal/tracing",
 		"github.com/munnerz/goautoneg":       "api",
+		"github.com/rs/cors":                 "api",
 		"github.com/chromedp":                "internal/toolchain",
 	}
 }

@@ -146,12 +146,20 @@ func TestWhatCurlSaysOfABodyIsAccepted(t *testing.T) {
 
 func TestPagesOfOtherOriginsMayNotSubmit(t *testing.T) {
 	t.Parallel()
-	server := start(t, api.Config{AllowOrigins: []string{"https://app.example"}})
+	server := start(t, api.Config{AllowOrigins: []string{"https://app.example", "*.host.test", "http://*.scheme.test"}})
 	for origin, status := range map[string]int{
-		"":                    http.StatusAccepted,
-		server.URL:            http.StatusAccepted,
-		"https://app.example": http.StatusAccepted,
-		"https://evil.test":   http.StatusForbidden,
+		"":                      http.StatusAccepted,
+		server.URL:              http.StatusAccepted,
+		"https://app.example":   http.StatusAccepted,
+		"https://APP.example":   http.StatusAccepted,
+		"http://app.example":    http.StatusForbidden,
+		"https://a.host.test":   http.StatusAccepted,
+		"http://a.host.test":    http.StatusAccepted,
+		"https://host.test":     http.StatusForbidden,
+		"http://a.scheme.test":  http.StatusAccepted,
+		"https://a.scheme.test": http.StatusForbidden,
+		"https://evil.test":     http.StatusForbidden,
+		"null":                  http.StatusForbidden,
 	} {
 		if got := postWith(t, server, "/v1/handlers/echo", "x", "Origin", origin); got != status {
 			t.Errorf("origin %q: %d, expected %d", origin, got, status)

@@ -30,9 +30,9 @@ type Config struct {
 	// Middleware wraps every route, the first outermost, where chi has its own: inside
 	// of the router, so that the request's Pattern is known when it returns.
 	Middleware []func(http.Handler) http.Handler
-	// AllowOrigins are origins ("https://app.example") whose pages may POST and
-	// DELETE. Without any, only same-origin pages may; what is not a browser
-	// always may.
+	// AllowOrigins are patterns (path.Match) of the hosts ("*.example"), or with a
+	// scheme of the origins ("https://app.example"), whose pages may use the server.
+	// Without any, only same-origin pages may; what is not a browser always may.
 	AllowOrigins []string
 	// BodyTimeout is how long a request's body may take. Defaults to 30 s.
 	BodyTimeout time.Duration
@@ -63,7 +63,7 @@ type server struct {
 }
 
 // New returns the handler. It is a chi.Routes. The error names an AllowOrigins
-// entry that is no origin.
+// entry that is no pattern.
 func New(e *engine.Engine, cfg Config) (http.Handler, error) {
 	cfg.BodyTimeout = cmp.Or(cfg.BodyTimeout, 30*time.Second)
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, time.Minute)
@@ -79,29 +79,18 @@ func New(e *engine.Engine, cfg Config) (http.Handler, error) {
 		events:  wire.NewCache(encodeEvent),
 		batches: sync.Pool{New: func() any { return newStreamBatch() }},
 	}
-	for _, origin := range cfg.AllowOrigins {
-		if err := s.allow(origin); err != nil {
-			return nil, err
-		}
+	if err := checkOrigins(cfg.AllowOrigins); err != nil {
+		return nil, err
 	}
 	r := chi.NewRouter()
 	r.Use(cfg.Middleware...)
+	if len(cfg.AllowOrigins) > 0 {
+		r.Use(s.cors())
+	}
 	r.NotFound(s.handle(notFound))
 	r.MethodNotAllowed(s.methodNotAllowed(r))
 	s.routes(r)
 	return r, nil
-}
-
-// allow lets pages of an origin send unsafe requests. Patterns are the
-// WebSocket's alone: the protection knows exact origins only.
-func (s *server) allow(origin string) error {
-	if strings.ContainsAny(origin, "*?[") {
-		return nil
-	}
-	if !strings.Contains(origin, "://") {
-		origin = "https://" + origin
-	}
-	return s.origins.AddTrustedOrigin(origin)
 }
 
 func (s *server) routes(r chi.Router) {
@@ -180,8 +169,8 @@ func (s *server) handle(h handler) http.HandlerFunc {
 
 func (s *server) call(h handler, w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		if err := s.origins.Check(r); err != nil {
-			return wire.NewProblem("cross_origin", "a page of another origin may not send this: start the server with --allow-origin for its origin")
+		if err := s.checkOrigin(r); err != nil {
+			return err
 		}
 	}
 	return h(w, r)
