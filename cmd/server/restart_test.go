@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/coder/websocket"
 
 	"github.com/activemessage/activemessage/internal/toolchain"
 )
@@ -137,4 +141,87 @@ func awaitPage(t *testing.T, browser context.Context, expression string) {
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(0))); err != nil {
 		t.Errorf("%s: %v", expression, err)
 	}
+}
+
+// A restart loses the log that is in memory. Whoever comes back with its cursor is
+// told so, on every transport, and then what the new log has.
+func TestALostLogIsToldAsAGap(t *testing.T) {
+	t.Parallel()
+	server := startProcess(t)
+	const submission = `{"message_type":"echo","response_notification":"request_1"}`
+	server.post(submission)
+	cursor := server.page("?since=0").Cursor
+	server = server.restart()
+	server.post(submission)
+
+	page := server.page("?since=" + cursor)
+	if page.Gap == nil || len(page.Notifications) != 1 {
+		t.Errorf("the page: %+v", page)
+	}
+	conn, _, err := websocket.Dial(t.Context(), server.url+"/v1/ws?subscribe=*&since="+cursor, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range []string{"welcome", "gap", "notifications"} {
+		if _, frame, err := conn.Read(t.Context()); err != nil || !strings.HasPrefix(string(frame), `{"op":"`+op+`"`) {
+			t.Fatalf("expected %s: %s, %v", op, frame, err)
+		}
+	}
+	_ = conn.CloseNow()
+	if events := server.events(cursor, 3); !strings.HasPrefix(events[1], "event: gap\n") || !strings.Contains(events[2], `"request_1:ok"`) {
+		t.Errorf("the event stream: %q", events)
+	}
+	server.stop()
+}
+
+// page is a page of notifications.
+type page struct {
+	Notifications []json.RawMessage
+	Cursor        string
+	Gap           *struct{ Cursor string }
+}
+
+func (p *process) page(query string) page {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.url+"/v1/notifications"+query, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "application/json")
+	response, err := p.client().Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var got page
+	if err := json.NewDecoder(response.Body).Decode(&got); err != nil {
+		p.t.Fatal(err)
+	}
+	return got
+}
+
+// events returns the first events of a stream that goes on from a cursor.
+func (p *process) events(cursor string, count int) []string {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.url+"/v1/notifications", nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Last-Event-ID", cursor)
+	response, err := p.client().Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var events []string
+	event := ""
+	for lines := bufio.NewScanner(response.Body); len(events) < count; {
+		if !lines.Scan() {
+			p.t.Fatalf("the stream ended: %v", lines.Err())
+		}
+		if event += lines.Text() + "\n"; lines.Text() == "" {
+			events, event = append(events, event), ""
+		}
+	}
+	return events
 }
