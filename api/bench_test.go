@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,6 +65,56 @@ func BenchmarkPost(b *testing.B) {
 	}
 }
 
+// BenchmarkBatch measures POST /v1/messages/batch with 100 messages each against
+// POST /v1/messages with one, per message, over one connection and over 16. Both
+// take turns within one benchmark.
+func BenchmarkBatch(b *testing.B) {
+	e, err := engine.New(engine.Config{QueueLimit: 1 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	echo := engine.HandlerFunc(func(_ context.Context, m *engine.Message) (engine.Result, error) {
+		return engine.Result{Data: m.MessageData}, nil
+	})
+	if err := e.Register("echo", echo, engine.Policy{}); err != nil {
+		b.Fatal(err)
+	}
+	handler, err := api.New(e, api.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const size = 100
+	array := "[" + strings.Repeat(envelope+",", size-1) + envelope + "]"
+	lines := strings.Repeat(envelope+"\n", size)
+	for _, connections := range []int{1, 16} {
+		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
+			single := newPoster(b, handler, connections)
+			asArray := newPoster(b, handler, connections).sending("/v1/messages/batch", "application/json", array, 207)
+			asLines := newPoster(b, handler, connections).sending("/v1/messages/batch", "application/x-ndjson", lines, 207)
+			const round = size * 16
+			messages := 0
+			for b.Loop() {
+				messages += round
+				asArray.post(b, round/size)
+				b.StopTimer()
+				single.post(b, round)
+				asLines.post(b, round/size)
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(messages)/asArray.spent.Seconds(), "array-messages/s")
+			b.ReportMetric(float64(messages)/asLines.spent.Seconds(), "lines-messages/s")
+			b.ReportMetric(float64(messages)/single.spent.Seconds(), "single-messages/s")
+			b.ReportMetric(float64(single.spent)/float64(asArray.spent), "array-to-single")
+		})
+	}
+	if err := e.Drain(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// envelope is a message as clients send it.
+const envelope = `{"message_type":"echo","message_data":{"user":42,"note":"about 100 bytes"},"response_notification":"request_123"}`
+
 // poster has open connections to a server of its own.
 type poster struct {
 	connections []*postConnection
@@ -74,21 +125,29 @@ type postConnection struct {
 	conn    net.Conn
 	reader  *bufio.Reader
 	request []byte
+	answer  []byte // how its first line begins
 }
 
 func newPoster(b *testing.B, handler http.Handler, connections int) *poster {
 	server := httptest.NewServer(handler)
 	b.Cleanup(server.Close)
 	p := &poster{}
-	body := `{"message_type":"echo","message_data":{"user":42,"note":"about 100 bytes"},"response_notification":"request_123"}`
 	for range connections {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = conn.Close() })
-		p.connections = append(p.connections, &postConnection{conn, bufio.NewReader(conn),
-			fmt.Appendf(nil, "POST /v1/messages HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)})
+		p.connections = append(p.connections, &postConnection{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10)})
+	}
+	return p.sending("/v1/messages", "application/json", envelope, http.StatusAccepted)
+}
+
+// sending sets what is posted, and how it has to be answered.
+func (p *poster) sending(path, contentType, body string, status int) *poster {
+	for _, c := range p.connections {
+		c.request = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", path, contentType, len(body), body)
+		c.answer = fmt.Appendf(nil, "HTTP/1.1 %d", status)
 	}
 	return p
 }
@@ -114,7 +173,7 @@ func (p *poster) post(b *testing.B, n int) {
 	p.spent += time.Since(began)
 }
 
-// post sends one request and reads its answer, which has to be 202.
+// post sends one request and reads its answer.
 func (c *postConnection) post() error {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
@@ -125,7 +184,7 @@ func (c *postConnection) post() error {
 		if err != nil {
 			return err
 		}
-		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 202")) {
+		if first && !bytes.HasPrefix(line, c.answer) {
 			return fmt.Errorf("answered %s", line)
 		}
 		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {

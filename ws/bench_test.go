@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/ws"
 )
@@ -28,23 +30,27 @@ import (
 const (
 	benchClients = "ACTIVEMESSAGE_BENCH_CLIENTS" // how many connections
 	benchAddress = "ACTIVEMESSAGE_BENCH_ADDRESS"
+	benchStream  = "ACTIVEMESSAGE_BENCH_STREAM" // event streams instead of WebSockets
 )
 
 // BenchmarkFanout measures how fast notifications reach 1, 100 and 1,000
 // subscribers to all, with as many under way as said: published, and not yet
-// read by everyone. The floor writes frames of the same size to as many plain
-// sockets, read by the same clients, in turns within one benchmark.
+// read by everyone; over WebSockets, and over event streams. The floor writes frames
+// of the same size to as many plain sockets, read by the same clients. All three
+// take turns within one benchmark.
 func BenchmarkFanout(b *testing.B) {
 	for _, subscribers := range []int{1, 100, 1000} {
 		for _, underway := range []int{1, 32} {
 			b.Run(fmt.Sprintf("subscribers=%d/underway=%d", subscribers, underway), func(b *testing.B) {
 				subject, floor := newFanout(b, subscribers, underway), newFloor(b, subscribers, underway)
+				stream := newStreamFanout(b, subscribers, underway)
 				round := max(underway*4, 20_000/subscribers)
 				for done := 0; done < b.N; done += round {
 					n := min(round, b.N-done)
 					subject.run(n)
 					b.StopTimer()
 					floor.run(n)
+					stream.run(n)
 					b.StartTimer()
 				}
 				deliveries := float64(b.N * subscribers)
@@ -52,6 +58,9 @@ func BenchmarkFanout(b *testing.B) {
 				b.ReportMetric(subject.cpu.Seconds()/deliveries*1e6, "cpu-s/million")
 				b.ReportMetric(floor.cpu.Seconds()/deliveries*1e6, "floor-cpu-s/million")
 				b.ReportMetric(float64(floor.spent)/float64(subject.spent), "ratio-to-floor")
+				b.ReportMetric(deliveries/stream.spent.Seconds(), "sse-deliveries/s")
+				b.ReportMetric(stream.cpu.Seconds()/deliveries*1e6, "sse-cpu-s/million")
+				b.ReportMetric(float64(subject.spent)/float64(stream.spent), "sse-ratio-to-websocket")
 			})
 		}
 	}
@@ -108,6 +117,29 @@ func newFanout(b *testing.B, subscribers, underway int) *fanout {
 	return f
 }
 
+// newStreamFanout is newFanout over event streams.
+func newStreamFanout(b *testing.B, subscribers, underway int) *fanout {
+	n := start(b, engine.Config{}, ws.Config{})
+	handler, err := api.New(n.engine, api.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	b.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	f := &fanout{b: b, underway: underway, acks: startClients(b, server.Listener.Addr().String(), subscribers, benchStream+"=1")}
+	f.publish = func(from, to int) {
+		for range to - from {
+			n.submit("echo", `"ok"`, "request_123")
+		}
+	}
+	f.run(1) // so that all are there
+	f.spent, f.cpu = 0, 0
+	return f
+}
+
 // newFloor writes what a server would, without one.
 func newFloor(b *testing.B, subscribers, underway int) *fanout {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -145,9 +177,10 @@ func newFloor(b *testing.B, subscribers, underway int) *fanout {
 
 // startClients starts the clients' process and returns its acknowledgements: the
 // numbers that all clients have reached.
-func startClients(b *testing.B, address string, count int) *bufio.Reader {
+func startClients(b *testing.B, address string, count int, environment ...string) *bufio.Reader {
 	cmd := exec.Command(os.Args[0], "-test.run", "^$")
 	cmd.Env = append(os.Environ(), benchClients+"="+strconv.Itoa(count), benchAddress+"="+address)
+	cmd.Env = append(cmd.Env, environment...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -166,6 +199,10 @@ func startClients(b *testing.B, address string, count int) *bufio.Reader {
 // runClients is the main of the clients' process.
 func runClients(count int, address string) error {
 	const window = 1 << 12
+	read := readNumbers
+	if os.Getenv(benchStream) != "" {
+		read = readEvents
+	}
 	var reached [window]atomic.Int64
 	failed := make(chan error, count)
 	for range count {
@@ -174,7 +211,7 @@ func runClients(count int, address string) error {
 			return err
 		}
 		go func() {
-			failed <- readNumbers(conn, func(from, to uint64) {
+			failed <- read(conn, func(from, to uint64) {
 				for number := from + 1; number <= to; number++ {
 					if slot := &reached[number%window]; slot.Add(1) == int64(count) {
 						slot.Store(0)
@@ -216,6 +253,32 @@ func readNumbers(conn net.Conn, report func(from, to uint64)) error {
 			at = number
 		}
 	}
+}
+
+// readEvents is readNumbers over an event stream.
+func readEvents(conn net.Conn, report func(from, to uint64)) error {
+	if _, err := io.WriteString(conn, "GET /v1/notifications?subscribe=*&since=0 HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(bufio.NewReaderSize(conn, 16<<10), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var at uint64
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		id, is := bytes.CutPrefix(lines.Bytes(), []byte("id: "))
+		if !is {
+			continue
+		}
+		_, digits, _ := bytes.Cut(id, []byte("."))
+		if number, err := strconv.ParseUint(string(digits), 10, 64); err == nil && number > at {
+			report(at, number)
+			at = number
+		}
+	}
+	return io.ErrUnexpectedEOF
 }
 
 // readCursor reads a frame and returns the number of its cursor; 0 if it is no
