@@ -20,9 +20,18 @@
 //
 // # States
 //
-// A message is queued, then running, and ends succeeded, failed or cancelled:
-// exactly once, whatever its handler does. Outcomes of messages that carry a
-// response notification are published to a numbered log.
+// A message is queued, then running, and ends succeeded, failed, cancelled or
+// expired: exactly once, whatever its handler does. One that is to wait is
+// scheduled before that, and one that failed and may try again is retrying.
+// Outcomes of messages that carry a response notification are published to a
+// numbered log.
+//
+// # Retries
+//
+// Policy.MaxAttempts says how often a handler is tried, Policy.Backoff after what
+// time. A handler's error may say otherwise: Permanent ends it, RetryAfter sets the
+// time, Snooze puts the message off without spending an attempt. Retry and RetryAll
+// run again what ended without success; such a message gets another outcome.
 //
 // # Concurrency
 //

@@ -8,7 +8,8 @@
 // What a client subscribes to can ride in the query, so that a client needs no
 // code: ws://host/v1/ws?subscribe=request_*&since=5f0c91ab.17. Parameters:
 // subscribe (a prefix, prefix*, or *), message_id and message_type, each as often
-// as wanted, and since, a cursor.
+// as wanted, and since, a cursor. Without a selector, a client of a protocol that
+// only receives follows everything.
 //
 // # Protocols
 //
