@@ -194,14 +194,19 @@ func notFound(_ http.ResponseWriter, r *http.Request) error {
 }
 
 // methodNotAllowed answers with the methods that the path allows (RFC 9110,
-// section 15.5.6).
+// section 15.5.6). For a method that the router does not know it is called whatever
+// the path is.
 func (s *server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
 	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
+		path := cmp.Or(r.URL.RawPath, r.URL.Path) // as chi routes
 		var allowed []string
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
-			if routes.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			if routes.Match(chi.NewRouteContext(), method, path) {
 				allowed = append(allowed, method)
 			}
+		}
+		if len(allowed) == 0 {
+			return notFound(w, r)
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return wire.NewProblem("method_not_allowed", r.Method+" is not allowed here: use "+strings.Join(allowed, ", "))
