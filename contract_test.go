@@ -424,6 +424,8 @@ func testNotifications(t *testing.T, checker *contract.Checker) {
 		"lost":           {"GET", path + "?since=00000001.5&limit=2", "", accept("application/json"), false, 200, ""},
 		"ahead":          {"GET", path + "?since=99", "", accept("application/json"), false, 400, "malformed_request"},
 		"bad limit":      {"GET", path + "?limit=0", "", accept("application/json"), false, 400, "malformed_request"},
+		"no limit":       {"GET", path + "?limit=", "", accept("application/json"), false, 400, "malformed_request"},
+		"two limits":     {"GET", path + "?limit=1&limit=2", "", accept("application/json"), false, 400, "malformed_request"},
 		"bad parameter":  {"GET", path + "?prefix=a", "", accept("application/json"), false, 400, "malformed_request"},
 		"events":         {"GET", path + "?since=0", "", accept("application/cloudevents-batch+json"), false, 200, ""},
 		"not acceptable": {"GET", path, "", accept("image/png"), false, 406, "not_acceptable"},

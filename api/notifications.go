@@ -51,11 +51,9 @@ func (s *server) pageNotifications(w http.ResponseWriter, r *http.Request, media
 	if err != nil {
 		return err
 	}
-	limit := defaultNotifications
-	if text := query.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxNotifications {
-			return wire.BadParameter("limit", fmt.Sprintf("%.40q is out of range: use 1 to %d", text, maxNotifications))
-		}
+	limit, err := readLimit(query["limit"])
+	if err != nil {
+		return err
 	}
 	if since.IsZero() {
 		since = engine.CursorAt(0)
@@ -77,6 +75,22 @@ func (s *server) pageNotifications(w http.ResponseWriter, r *http.Request, media
 		return writeBody(w, http.StatusOK, typeEventBatch, page.appendEvents(nil))
 	}
 	return writeJSON(w, http.StatusOK, append(page.appendJSON(nil), '\n'))
+}
+
+// readLimit reads a page's size from the values of its parameter.
+func readLimit(values []string) (int, error) {
+	switch len(values) {
+	case 0:
+		return defaultNotifications, nil
+	case 1:
+	default:
+		return 0, wire.BadParameter("limit", "is given more than once")
+	}
+	limit, err := strconv.Atoi(values[0])
+	if err != nil || limit < 1 || limit > maxNotifications {
+		return 0, wire.BadParameter("limit", fmt.Sprintf("%.40q is out of range: use 1 to %d", values[0], maxNotifications))
+	}
+	return limit, nil
 }
 
 // page is a part of the log.
