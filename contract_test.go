@@ -365,6 +365,7 @@ func testBatch(t *testing.T, checker *contract.Checker) {
 		"lines":      {"POST", path, "{\"message_type\":\"echo\"}\n\n{\"message_type\":", ndjson, false, 207, ""},
 		"event":      {"POST", "/v1/messages", event, structured, false, 202, ""},
 		"no event":   {"POST", "/v1/messages", `{"specversion":"1.0"}`, structured, false, 422, "invalid_message"},
+		"odd event":  {"POST", "/v1/messages", `{"specversion":"1.0","id":true,"source":"/s","type":"echo"}`, structured, false, 422, "invalid_message"},
 		"events":     {"POST", "/v1/messages", "[" + event + "]", events, false, 207, ""},
 		"events to":  {"POST", "/v1/handlers/echo?key=k", "[" + event + "]", events, false, 207, ""},
 		"event to":   {"POST", "/v1/handlers/echo", event, structured, false, 202, ""},

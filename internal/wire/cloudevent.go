@@ -212,7 +212,7 @@ func (e *event) setData(data, inBase64 jsontext.Value) error {
 	case inBase64 != nil:
 		text, reason := attributeText("", inBase64)
 		decoded, err := base64.StdEncoding.DecodeString(text)
-		if reason != "" || err != nil {
+		if reason != "" || err != nil || inBase64.Kind() != '"' {
 			return e.mode.wrong("data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
 		}
 		e.data = decoded
