@@ -298,6 +298,7 @@ func testSubmit(t *testing.T, checker *contract.Checker) {
 		"xml":               {"POST", "/v1/messages", "<a/>", map[string]string{"Content-Type": "text/xml"}, false, 415, "unsupported_media_type"},
 		"unknown member":    {"POST", "/v1/messages", `{"message_type":"echo","messageData":1}`, asJSON(), false, 422, "invalid_message"},
 		"missing type":      {"POST", "/v1/messages", `{}`, asJSON(), false, 422, "invalid_message"},
+		"unit alone":        {"POST", "/v1/messages", `{"message_type":"echo","delay":"s"}`, asJSON(), false, 422, "invalid_message"},
 		"both data":         {"POST", "/v1/messages", `{"message_type":"echo","message_data":1,"message_data_base64":""}`, asJSON(), false, 422, "invalid_message"},
 		"method":            {"PUT", "/v1/messages", "", nil, false, 405, "method_not_allowed"},
 		"bytes":             {"POST", "/v1/handlers/echo?response_notification=r&key=k&priority=9&metadata.tenant=acme", "\x00\xff", map[string]string{"Content-Type": "image/png"}, false, 202, ""},
