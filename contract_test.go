@@ -30,7 +30,7 @@ func unprovoked() map[string]string {
 // node is a whole server on a socket, whose traffic is held against the contract.
 type node struct {
 	*httptest.Server
-	t       *testing.T
+	t       tester
 	engine  *engine.Engine
 	sockets *ws.Server
 	routes  chi.Routes
@@ -38,7 +38,22 @@ type node struct {
 	blocked chan struct{}
 }
 
-func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
+// tester is what a node needs of a *testing.T, or of a *rapid.T.
+type tester interface {
+	Helper()
+	Context() context.Context
+	Cleanup(end func())
+	Error(args ...any)
+	Fatal(args ...any)
+}
+
+func newNode(t tester, checker *contract.Checker, cfg engine.Config) *node {
+	t.Helper()
+	return newImpatientNode(t, checker, cfg, time.Minute)
+}
+
+// newImpatientNode waits for an outcome at most so long, whatever clients prefer.
+func newImpatientNode(t tester, checker *contract.Checker, cfg engine.Config, maxWait time.Duration) *node {
 	t.Helper()
 	if checker == nil {
 		checker = newChecker(t)
@@ -65,6 +80,7 @@ func newNode(t *testing.T, checker *contract.Checker, cfg engine.Config) *node {
 		Metrics:     http.HandlerFunc(metrics),
 		WebSocket:   n.sockets,
 		BodyTimeout: 100 * time.Millisecond,
+		MaxWait:     maxWait,
 		MaxStreams:  maxStreams,
 	})
 	if err != nil {
