@@ -558,6 +558,8 @@ func testOperate(t *testing.T, checker *contract.Checker) {
 		"delete index":       {"DELETE", "/", "", nil, false, 405, "method_not_allowed"},
 		"odd method":         {"BREW", "/v1/handlers/echo", "", nil, false, 405, "method_not_allowed"},
 		"odd method nowhere": {"BREW", "/v2", "", nil, false, 404, "not_found"},
+		"escaped twice":      {"GET", "/v1/handlers/ech%256f", "", nil, false, 404, "unknown_message_type"},
+		"escaped once":       {"GET", "/v1/handlers/ech%6f", "", nil, false, 200, ""},
 		"escaped":            {"PUT", "/v1/handlers/a%2Fb", "", nil, false, 405, "method_not_allowed"},
 		"socket":             {"GET", "/v1/ws?subscribe=a*&subscribe=b&message_type=echo&since=0", "", handshake(), false, 101, ""},
 		"text socket":        {"GET", "/v1/ws?subscribe=*", "", handshake("Sec-WebSocket-Protocol", "activemessage.v1.text"), false, 101, ""},

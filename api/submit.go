@@ -227,9 +227,13 @@ func idempotencyKey(lines []string) (key string, ok bool) {
 	return key, key != ""
 }
 
-// pathValue returns a path parameter unescaped.
+// pathValue returns a path parameter unescaped. chi routes by the path as it came only
+// where that differs from the usual form; else it has been unescaped already.
 func pathValue(r *http.Request, name string) string {
 	value := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return value
+	}
 	if unescaped, err := url.PathUnescape(value); err == nil {
 		return unescaped
 	}
