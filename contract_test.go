@@ -44,20 +44,24 @@ type tester interface {
 	Context() context.Context
 	Cleanup(end func())
 	Error(args ...any)
+	Errorf(format string, args ...any)
 	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 func newNode(t tester, checker *contract.Checker, cfg engine.Config) *node {
 	t.Helper()
-	return newImpatientNode(t, checker, cfg, time.Minute)
-}
-
-// newImpatientNode waits for an outcome at most so long, whatever clients prefer.
-func newImpatientNode(t tester, checker *contract.Checker, cfg engine.Config, maxWait time.Duration) *node {
-	t.Helper()
 	if checker == nil {
 		checker = newChecker(t)
 	}
+	return newWrappedNode(t, cfg, time.Minute, func(h http.Handler) http.Handler {
+		return checker.Middleware(h, func(err error) { t.Error(err) })
+	})
+}
+
+// newWrappedNode waits for an outcome at most so long, whatever clients prefer.
+func newWrappedNode(t tester, cfg engine.Config, maxWait time.Duration, wrap func(http.Handler) http.Handler) *node {
+	t.Helper()
 	cfg.MaxMessageBytes = 4 << 10
 	e, err := engine.New(cfg)
 	if err != nil {
@@ -87,12 +91,12 @@ func newImpatientNode(t tester, checker *contract.Checker, cfg engine.Config, ma
 		t.Fatal(err)
 	}
 	n.routes = h.(chi.Routes)
-	n.Server = httptest.NewServer(checker.Middleware(h, func(err error) { t.Error(err) }))
+	n.Server = httptest.NewServer(wrap(h))
 	t.Cleanup(n.stop)
 	return n
 }
 
-func newChecker(t *testing.T) *contract.Checker {
+func newChecker(t tester) *contract.Checker {
 	t.Helper()
 	checker, err := contract.New(activemessage.OpenAPI())
 	if err != nil {
