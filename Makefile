@@ -40,11 +40,10 @@ contract: ## the linters' view of openapi.yaml and asyncapi.yaml
 	CI=true $(GO) test -run 'Lint|AsyncAPIIsValid' .
 
 fuzz: ## every fuzz target for FUZZTIME
-	$(GO) test -run '^$$' -fuzz FuzzDecodeSubmission -fuzztime $(FUZZTIME) ./internal/wire
-	$(GO) test -run '^$$' -fuzz FuzzDecodeFrame -fuzztime $(FUZZTIME) ./internal/wire
-	$(GO) test -run '^$$' -fuzz FuzzDecodeCloudEvent -fuzztime $(FUZZTIME) ./internal/wire
-	$(GO) test -run '^$$' -fuzz FuzzCloudEventHeaders -fuzztime $(FUZZTIME) ./internal/wire
-	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./engine
+	@for target in $$(grep -rhoE --include=*_test.go 'func Fuzz[A-Za-z]+' . | cut -c6- | sort); do \
+		package=$$(dirname $$(grep -rlE --include=*_test.go "func $$target\(" .)); \
+		echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	done
 
 bench: ## all benchmarks, each against its floor, with the server's GC setting
 	GOGC=400 $(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws

@@ -557,6 +557,8 @@ func testOperate(t *testing.T, checker *contract.Checker) {
 		"stream contract":    {"GET", "/asyncapi.yaml", "", nil, false, 200, ""},
 		"reference":          {"GET", "/docs", "", nil, false, 200, ""},
 		"reference's script": {"GET", "/docs/start.js", "", nil, false, 200, ""},
+		"page as held":       {"GET", "/docs", "", map[string]string{"If-None-Match": "*"}, false, 304, ""},
+		"file as held":       {"GET", "/docs/start.js", "", map[string]string{"If-None-Match": "*"}, false, 304, ""},
 		"no such file":       {"GET", "/docs/other.js", "", nil, false, 404, "not_found"},
 		"nothing":            {"GET", "/v2", "", nil, false, 404, "not_found"},
 		"delete index":       {"DELETE", "/", "", nil, false, 405, "method_not_allowed"},

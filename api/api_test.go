@@ -225,3 +225,39 @@ func TestPagesLinkToTheNext(t *testing.T) {
 		t.Errorf("%d messages on %d pages", messages, pages)
 	}
 }
+
+// A refusal points at where in the request to change it.
+func TestRefusalsPointAtTheRequest(t *testing.T) {
+	t.Parallel()
+	server := start(t, api.Config{})
+	long := strings.Repeat("x", 300)
+	for _, c := range []struct {
+		path, body, header, value, pointer string
+	}{
+		{"/v1/messages", `{"message_type":"echo","key":"` + long + `"}`, "", "", "/key"},
+		{"/v1/messages", `{"message_type":"echo","tracestate":"a=b"}`, "", "", "/tracestate"},
+		{"/v1/messages", `{"message_type":"echo"}`, "Idempotency-Key", long, "Idempotency-Key"},
+		{"/v1/handlers/echo?key=" + long, "x", "", "", "?key"},
+		{"/v1/handlers/echo", "x", "Content-Type", "text/" + long, "Content-Type"},
+		{"/v1/handlers/" + long, "x", "", "", "{message_type}"},
+		{"/v1/messages", `{"specversion":"1.0","id":"1","source":"/","type":"echo","maxattempts":9}`, "Content-Type", "application/cloudevents+json", "/maxattempts"},
+		{"/v1/messages", `{"specversion":"1.0","id":"1","source":"/","type":"echo","datacontenttype":"text/` + long + `"}`, "Content-Type", "application/cloudevents+json", "/datacontenttype"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.header != "" {
+			r.Header.Set(c.header, c.value)
+		}
+		response, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(body), `"errors":[{"pointer":"`+c.pointer+`"`) {
+			t.Errorf("%s, wanted %s: %s, %v", c.path, c.pointer, body, err)
+		}
+	}
+}

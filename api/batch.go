@@ -77,7 +77,7 @@ func (s *server) submitItem(r *http.Request, item *wire.Item, mode wire.CloudEve
 		}
 	}
 	if err != nil {
-		return wire.Answer{Problem: wire.ProblemFor(mode.AtAttribute(err))}
+		return wire.Answer{Problem: wire.ProblemFor(pointAt(r, mode, err))}
 	}
 	return wire.Answer{Receipt: receipt}
 }

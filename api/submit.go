@@ -49,7 +49,7 @@ func (s *server) submitMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return mode.AtAttribute(s.submit(w, r, submission))
+	return pointAt(r, mode, s.submit(w, r, submission))
 }
 
 // noQuery refuses query parameters where there are none.
@@ -107,15 +107,28 @@ func (s *server) submitBytes(w http.ResponseWriter, r *http.Request) error {
 	if err := readOptions(r.URL, &submission); err != nil {
 		return err
 	}
-	return mode.AtAttribute(pointAtQuery(s.submit(w, r, submission), r.URL))
+	return pointAt(r, mode, s.submit(w, r, submission))
 }
 
-// pointAtQuery makes an invalid option point at the query parameter it came from.
-func pointAtQuery(err error, u *url.URL) error {
-	if bad, ok := errors.AsType[*engine.InvalidError](err); ok && u.Query().Has(bad.Field) {
-		return wire.InvalidParameter(bad.Field, bad.Reason)
+// pointAt makes the refusal of a message point at where in the request it has to be
+// changed, as the engine knows fields only.
+func pointAt(r *http.Request, mode wire.CloudEventMode, err error) error {
+	bad, ok := errors.AsType[*engine.InvalidError](err)
+	if !ok {
+		return err
 	}
-	return err
+	inPath := chi.URLParam(r, "message_type") != "" // is only there where the body is the data
+	switch {
+	case r.URL.Query().Has(bad.Field):
+		return wire.InvalidAt("?"+bad.Field, bad.Reason)
+	case bad.Field == "idempotency_key" && r.Header["Idempotency-Key"] != nil:
+		return wire.InvalidAt("Idempotency-Key", bad.Reason)
+	case bad.Field == "message_type" && inPath:
+		return wire.InvalidAt("{message_type}", bad.Reason)
+	case bad.Field == "content_type" && inPath && mode == wire.NoCloudEvent:
+		return wire.InvalidAt("Content-Type", bad.Reason)
+	}
+	return mode.AtAttribute(err)
 }
 
 // metadataPrefix begins the query parameters that become metadata.

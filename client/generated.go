@@ -244,7 +244,8 @@ type EventContext struct {
 type FieldError struct {
 	Detail string `json:"detail"`
 
-	// Pointer A JSON Pointer (RFC 6901) into the body, or ?name for a query parameter.
+	// Pointer A JSON Pointer (RFC 6901) into the body, empty for all of it; `?name` for a query parameter, `{name}` for one of the
+	// path, or the name of a header.
 	Pointer string `json:"pointer"`
 }
 
@@ -448,7 +449,7 @@ type Policy struct {
 	Timeout string `json:"timeout"`
 }
 
-// PolicyPatch What to change of a policy; 0 brings a default back.
+// PolicyPatch What to change of a policy; 0 or null brings a default back.
 type PolicyPatch struct {
 	Backoff     *BackoffPatch `json:"backoff,omitempty"`
 	Concurrency *int          `json:"concurrency,omitempty"`
@@ -580,7 +581,9 @@ type Submission struct {
 
 	// Traceparent The trace the message belongs to (W3C Trace Context), instead of the header.
 	Traceparent string `json:"traceparent,omitempty,omitzero"`
-	Tracestate  string `json:"tracestate,omitempty,omitzero"`
+
+	// Tracestate Goes with traceparent.
+	Tracestate string `json:"tracestate,omitempty,omitzero"`
 }
 
 // AcceptedAfter defines model for AcceptedAfter.

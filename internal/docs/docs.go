@@ -13,8 +13,8 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/activemessage/activemessage/internal/wire"
 )
@@ -105,6 +105,10 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-cache") // to be asked for by its ETag
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("Etag", f.etag)
+	if held := r.Header.Get("If-None-Match"); held == "*" || strings.Contains(held, f.etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	content := f.content
 	switch accepted := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip"); {
 	case f.gzipped && accepted:
@@ -112,5 +116,6 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	case f.gzipped:
 		content = decompress(content)
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	_, _ = w.Write(content) // a client that is gone has nobody to tell
 }

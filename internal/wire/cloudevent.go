@@ -69,6 +69,11 @@ func (m CloudEventMode) AtAttribute(err error) error {
 	switch bad.Field {
 	case "message_type":
 		attribute = "type"
+	case "content_type":
+		if m == BinaryCloudEvent {
+			return InvalidAt("Content-Type", bad.Reason)
+		}
+		attribute = "datacontenttype"
 	case "metadata":
 		return NewProblem("invalid_message", "the event's extension attributes: "+bad.Reason, FieldError{"", bad.Reason})
 	}

@@ -45,7 +45,7 @@ func DecodeFrame(data []byte) (Frame, error) {
 	decoded := Frame{Op: f.Op, Ref: f.Ref}
 	if len(f.Ref) > maxRefBytes {
 		decoded.Ref = ""
-		return decoded, invalid("/ref", fmt.Sprintf("has %d bytes, at most %d are allowed", len(f.Ref), maxRefBytes))
+		return decoded, InvalidAt("/ref", fmt.Sprintf("has %d bytes, at most %d are allowed", len(f.Ref), maxRefBytes))
 	}
 	if f.Op != "subscribe" && f.Op != "unsubscribe" {
 		return decoded, nil
@@ -65,11 +65,11 @@ func DecodeFrame(data []byte) (Frame, error) {
 			continue
 		}
 		if member.raw.Kind() != '"' {
-			return decoded, invalid("/"+member.name, "has the wrong type: use a string")
+			return decoded, InvalidAt("/"+member.name, "has the wrong type: use a string")
 		}
 		text, err := jsontext.AppendUnquote(nil, member.raw)
 		if err != nil {
-			return decoded, invalid("/"+member.name, "is not a valid string")
+			return decoded, InvalidAt("/"+member.name, "is not a valid string")
 		}
 		*member.into = string(text)
 	}
@@ -80,7 +80,7 @@ func (f *Frame) parse(id, since string) error {
 	var err error
 	if id != "" {
 		if f.Selector.MessageID, err = engine.ParseID(id); err != nil {
-			return ProblemFor(&engine.InvalidError{Field: "message_id", Reason: err.Error()})
+			return ProblemFor(&engine.InvalidError{Field: "message_id", Reason: reasonOf(err)})
 		}
 	}
 	if f.Since, err = engine.ParseCursor(since); err != nil {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/activemessage/activemessage/engine"
 )
 
@@ -13,75 +16,98 @@ const Never = "never"
 
 // policyPatch is what may be changed of a type's policy.
 type policyPatch struct {
-	Paused      *bool         `json:"paused"`
-	Concurrency *int          `json:"concurrency"`
-	QueueLimit  *int          `json:"queue_limit"`
-	QueueBytes  *int64        `json:"queue_bytes"`
-	Timeout     *string       `json:"timeout"`
-	Grace       *string       `json:"grace"`
-	MaxAttempts *int          `json:"max_attempts"`
-	Backoff     *backoffPatch `json:"backoff"`
+	Paused      patched[bool]          `json:"paused"`
+	Concurrency patched[int]           `json:"concurrency"`
+	QueueLimit  patched[int]           `json:"queue_limit"`
+	QueueBytes  patched[int64]         `json:"queue_bytes"`
+	Timeout     patched[*string]       `json:"timeout"`
+	Grace       patched[*string]       `json:"grace"`
+	MaxAttempts patched[int]           `json:"max_attempts"`
+	Backoff     patched[*backoffPatch] `json:"backoff"`
 }
 
 type backoffPatch struct {
-	Initial *string `json:"initial"`
-	Max     *string `json:"max"`
+	Initial patched[*string] `json:"initial"`
+	Max     patched[*string] `json:"max"`
+}
+
+// patched is a member of a merge patch: absent, or a value, which null makes zero.
+type patched[T any] struct {
+	given bool
+	value T
+}
+
+// UnmarshalJSONFrom is called for a member that is there, also for null.
+func (p *patched[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	p.given = true
+	return json.UnmarshalDecode(d, &p.value)
+}
+
+func (p patched[T]) change(into *T) {
+	if p.given {
+		*into = p.value
+	}
 }
 
 // DecodePolicyPatch reads the change of a policy: the members to change, as a JSON
-// Merge Patch (RFC 7396); 0 brings a default back. The error is a *Problem.
+// Merge Patch (RFC 7396); null, or 0, brings a default back. The error is a *Problem.
 func DecodePolicyPatch(body []byte) (func(*engine.Policy), error) {
 	var patch policyPatch
 	if err := decodePolicy(body, &patch); err != nil {
 		return nil, err
 	}
-	var timeout, grace, initial, longest *time.Duration
+	var timeout, grace, initial, longest patched[time.Duration]
 	for _, member := range []struct {
 		pointer string
-		text    *string
-		into    **time.Duration
+		text    patched[*string]
+		into    *patched[time.Duration]
 	}{
 		{"/timeout", patch.Timeout, &timeout},
 		{"/grace", patch.Grace, &grace},
 		{"/backoff/initial", patch.backoff().Initial, &initial},
 		{"/backoff/max", patch.backoff().Max, &longest},
 	} {
-		if member.text == nil {
-			continue
+		d, reason := policyDuration(member.text.value, member.pointer == "/timeout")
+		if reason != "" {
+			return nil, invalidPolicy(member.pointer, reason)
 		}
-		d, err := time.ParseDuration(*member.text)
-		switch never := member.pointer == "/timeout" && *member.text == Never; {
-		case never:
-			d = -1
-		case err != nil || d < 0:
-			return nil, invalidPolicy(member.pointer, fmt.Sprintf("%.40q is not a duration: write a number and a unit, such as 500ms, 30s or 1h30m", *member.text))
-		}
-		*member.into = &d
+		*member.into = patched[time.Duration]{member.text.given, d}
 	}
 	return func(p *engine.Policy) {
-		change(&p.Paused, patch.Paused)
-		change(&p.Concurrency, patch.Concurrency)
-		change(&p.QueueLimit, patch.QueueLimit)
-		change(&p.QueueBytes, patch.QueueBytes)
-		change(&p.Timeout, timeout)
-		change(&p.Grace, grace)
-		change(&p.MaxAttempts, patch.MaxAttempts)
-		change(&p.Backoff.Initial, initial)
-		change(&p.Backoff.Max, longest)
+		patch.Paused.change(&p.Paused)
+		patch.Concurrency.change(&p.Concurrency)
+		patch.QueueLimit.change(&p.QueueLimit)
+		patch.QueueBytes.change(&p.QueueBytes)
+		timeout.change(&p.Timeout)
+		grace.change(&p.Grace)
+		patch.MaxAttempts.change(&p.MaxAttempts)
+		initial.change(&p.Backoff.Initial)
+		longest.change(&p.Backoff.Max)
 	}, nil
 }
 
-func (p *policyPatch) backoff() *backoffPatch {
-	if p.Backoff == nil {
-		return &backoffPatch{}
+// policyDuration reads a policy's duration; nil is the default. The reason is "" or
+// says what is wrong with it.
+func policyDuration(text *string, mayBeNever bool) (d time.Duration, reason string) {
+	if text == nil {
+		return 0, ""
 	}
-	return p.Backoff
+	if mayBeNever && *text == Never {
+		return -1, ""
+	}
+	d, err := time.ParseDuration(*text)
+	if err != nil || d < 0 {
+		return 0, fmt.Sprintf("%.40q is not a duration: write a number and a unit, such as 500ms, 30s or 1h30m", *text)
+	}
+	return d, ""
 }
 
-func change[T any](into *T, to *T) {
-	if to != nil {
-		*into = *to
+// backoff returns the patch of the backoff: null brings both its members back.
+func (p *policyPatch) backoff() *backoffPatch {
+	if p.Backoff.value == nil {
+		return &backoffPatch{patched[*string]{given: p.Backoff.given}, patched[*string]{given: p.Backoff.given}}
 	}
+	return p.Backoff.value
 }
 
 func decodePolicy(body []byte, patch *policyPatch) error {
@@ -103,6 +129,6 @@ func PolicyProblem(err error) error {
 }
 
 func invalidPolicy(pointer, reason string) *Problem {
-	p := invalid(pointer, reason)
+	p := InvalidAt(pointer, reason)
 	return NewProblem("invalid_policy", p.Detail, p.Errors...)
 }

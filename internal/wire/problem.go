@@ -35,8 +35,8 @@ type Problem struct {
 
 // FieldError is one thing wrong in a request.
 type FieldError struct {
-	// Pointer is a JSON Pointer (RFC 6901) into the body, or "?name" for a query
-	// parameter.
+	// Pointer is a JSON Pointer (RFC 6901) into the body, "?name" for a query
+	// parameter, "{name}" for one of the path, or the name of a header.
 	Pointer string
 	// Detail says what is wrong and what is allowed.
 	Detail string
@@ -119,7 +119,7 @@ func ProblemFor(err error) *Problem {
 		return p
 	}
 	if invalidErr, ok := errors.AsType[*engine.InvalidError](err); ok {
-		return invalid("/"+invalidErr.Field, invalidErr.Reason)
+		return InvalidAt("/"+invalidErr.Field, invalidErr.Reason)
 	}
 	switch {
 	case errors.Is(err, engine.ErrUnknownType):
@@ -144,17 +144,13 @@ func ProblemFor(err error) *Problem {
 	return NewProblem("internal_error", "the server failed to answer; its log says why")
 }
 
-// InvalidParameter is the problem of a query parameter whose value a message must
-// not have.
-func InvalidParameter(name, reason string) *Problem {
-	return NewProblem("invalid_message", name+": "+reason, FieldError{"?" + name, reason})
+// InvalidAt is the problem of a value that a message must not have. The pointer is
+// one of FieldError.
+func InvalidAt(pointer, reason string) *Problem {
+	return NewProblem("invalid_message", strings.TrimLeft(pointer, "/?")+": "+reason, FieldError{pointer, reason})
 }
 
 func malformed(detail string) *Problem { return NewProblem("malformed_json", detail) }
-
-func invalid(pointer, reason string) *Problem {
-	return NewProblem("invalid_message", strings.TrimPrefix(pointer, "/")+": "+reason, FieldError{pointer, reason})
-}
 
 // Write answers a request with the problem. Retry-After is stretched by up to a
 // half at random, so that refused clients do not come back as one wave.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func ReadSelectors(query url.Values, more ...string) (selectors []engine.Selecto
 			case "message_id":
 				id, err := engine.ParseID(value)
 				if err != nil {
-					return nil, since, BadParameter(name, err.Error())
+					return nil, since, BadParameter(name, reasonOf(err))
 				}
 				selectors = append(selectors, engine.Selector{MessageID: id})
 			case "since":
@@ -30,7 +31,7 @@ func ReadSelectors(query url.Values, more ...string) (selectors []engine.Selecto
 					return nil, since, BadParameter(name, "is given more than once")
 				}
 				if since, err = engine.ParseCursor(value); err != nil {
-					return nil, since, BadParameter(name, err.Error())
+					return nil, since, BadParameter(name, reasonOf(err))
 				}
 			default:
 				if !slices.Contains(more, name) {
@@ -41,6 +42,14 @@ func ReadSelectors(query url.Values, more ...string) (selectors []engine.Selecto
 		}
 	}
 	return selectors, since, nil
+}
+
+// reasonOf returns what is wrong with an argument, without its name.
+func reasonOf(err error) string {
+	if bad, ok := errors.AsType[*engine.InvalidError](err); ok {
+		return bad.Reason
+	}
+	return err.Error()
 }
 
 // SubscribeAll follows everything that the selectors pick, from since on; without a

@@ -64,11 +64,14 @@ func DecodeSubmission(body []byte, lenient bool) (engine.Submission, error) {
 		MaxAttempts:          envelope.MaxAttempts,
 		IdempotencyKey:       envelope.IdempotencyKey,
 	}
-	if envelope.Traceparent != "" || envelope.Tracestate != "" {
+	if envelope.Traceparent == "" && envelope.Tracestate != "" {
+		return s, InvalidAt("/tracestate", "means nothing without traceparent")
+	}
+	if envelope.Traceparent != "" {
 		s.Origin = &engine.Origin{Traceparent: envelope.Traceparent, Tracestate: envelope.Tracestate}
 	}
 	if envelope.MessageType == nil {
-		return s, invalid("/message_type", "is missing: name the handler that shall run")
+		return s, InvalidAt("/message_type", "is missing: name the handler that shall run")
 	}
 	s.MessageType = *envelope.MessageType
 	if err := envelope.setTimes(&s); err != nil {
@@ -93,7 +96,7 @@ func (envelope *submission) setTimes(s *engine.Submission) error {
 			continue
 		}
 		if reason, _ := SetOption(s, member.name, *member.text); reason != "" {
-			return invalid("/"+member.name, reason)
+			return InvalidAt("/"+member.name, reason)
 		}
 	}
 	return nil
@@ -103,11 +106,11 @@ func (envelope *submission) setTimes(s *engine.Submission) error {
 func (envelope *submission) setData(s *engine.Submission) error {
 	switch {
 	case envelope.MessageDataBase64 != nil && envelope.MessageData != nil:
-		return invalid("/message_data_base64", "cannot be given together with message_data: remove one of them")
+		return InvalidAt("/message_data_base64", "cannot be given together with message_data: remove one of them")
 	case envelope.MessageDataBase64 != nil:
 		data, err := base64.StdEncoding.DecodeString(*envelope.MessageDataBase64)
 		if err != nil {
-			return invalid("/message_data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
+			return InvalidAt("/message_data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
 		}
 		s.MessageData = data
 		s.ContentType = cmp.Or(s.ContentType, "application/octet-stream")
@@ -136,9 +139,9 @@ func decode(body []byte, into any, members string, lenient bool) error {
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		pointer := string(semantic.JSONPointer)
 		if errors.Is(err, json.ErrUnknownName) {
-			return invalid(pointer, "is not known here: use "+suggest(semantic.JSONPointer.LastToken(), members)+members)
+			return InvalidAt(pointer, "is not known here: use "+suggest(semantic.JSONPointer.LastToken(), members)+members)
 		}
-		return invalid(pointer, fmt.Sprintf("has the wrong type: it is a JSON %s, which does not fit %s", kindName(semantic.JSONKind), typeName(semantic)))
+		return InvalidAt(pointer, fmt.Sprintf("has the wrong type: it is a JSON %s, which does not fit %s", kindName(semantic.JSONKind), typeName(semantic)))
 	}
 	return notJSON(err)
 }
