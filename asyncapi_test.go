@@ -151,7 +151,7 @@ func (l *listener) start(cancel context.CancelFunc, read func() error) {
 	}()
 	l.t.Cleanup(func() {
 		cancel()
-		l.end()
+		_ = l.end() // as cancel wants it
 	})
 }
 

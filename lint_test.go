@@ -35,7 +35,7 @@ func TestLint(t *testing.T) {
 	work := lintTools(t)
 	for document, c := range map[string]struct{ old, planted, fault string }{
 		"openapi.yaml":  {"example: {retried: 3}", "example: {retried: many}", "no-invalid-media-type-examples"},
-		"asyncapi.yaml": {"summary: A client subscribes.", "sumary: A client subscribes.", "struct"},
+		"asyncapi.yaml": {"summary: A client subscribes.", "headline: A client subscribes.", "struct"},
 	} {
 		lint := toolchain.Command{Directory: work, Environment: []string{"REDOCLY_SUPPRESS_UPDATE_NOTICE=true"}, Line: []string{
 			"node", "node_modules/@redocly/cli/bin/cli.js", "lint", "--config", ".redocly.yaml", "--format", "github-actions", document}}

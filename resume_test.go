@@ -214,7 +214,7 @@ type cutConn struct {
 func (c *cutConn) Read(b []byte) (int, error) {
 	if c.left <= 0 {
 		_ = c.Conn.(*net.TCPConn).SetLinger(0) // reset, as a lost network is
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return 0, errCut
 	}
 	n, err := c.Conn.Read(b[:min(len(b), c.left)])

@@ -56,7 +56,11 @@ func (c *Checker) Middleware(next http.Handler, report func(error)) http.Handler
 		var sent bytes.Buffer
 		recorder := &recorder{ResponseWriter: w}
 		next.ServeHTTP(recorder, keeping(r, &sent))
-		if err := c.Check(r, sent.Bytes(), recorder.response(), recorder.body.Bytes()); err != nil {
+		if recorder.status == 0 {
+			recorder.status, recorder.header = http.StatusOK, recorder.Header()
+		}
+		response := &http.Response{StatusCode: recorder.status, Header: recorder.header}
+		if err := c.Check(r, sent.Bytes(), response, recorder.body.Bytes()); err != nil {
 			report(err)
 		}
 	})
@@ -103,13 +107,6 @@ func (r *recorder) Write(b []byte) (int, error) {
 		r.body.Write(b)
 	}
 	return r.ResponseWriter.Write(b)
-}
-
-func (r *recorder) response() *http.Response {
-	if r.status == 0 {
-		r.status, r.header = http.StatusOK, r.Header()
-	}
-	return &http.Response{StatusCode: r.status, Header: r.header}
 }
 
 // Transport holds what passes a client against the document, as Middleware does for

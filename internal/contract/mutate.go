@@ -197,12 +197,12 @@ func (d *draft) mutateExcluded() {
 	s := d.spot()
 	for _, set := range s.shape.excluded {
 		for _, name := range set {
-			s.object[name] = d.pool.draw(s.shape.members[name], name)
+			s.object[name] = d.draw(s.shape.members[name], name)
 		}
 	}
 	many := make(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(s.shape.members)) {
-		many[name] = d.pool.draw(s.shape.members[name], name)
+		many[name] = d.draw(s.shape.members[name], name)
 	}
 	if len(s.shape.excluded) == 0 {
 		maps.Copy(s.object, many)
@@ -221,7 +221,7 @@ func (d *draft) mutateJSON() {
 	case "insert":
 		d.raw = slices.Insert(b, at, []byte(sample(d, "what", "\x00", ",", "}", "]", "\"", "\\", "NaN", "'", "//\n", "\ufeff", "\\ud800"))...)
 	case "after":
-		d.raw = append(b, sample(d, "what", "x", "{}", ",", "null", "\x00", " \n\t\r")...)
+		d.raw = slices.Concat(b, []byte(sample(d, "what", "x", "{}", ",", "null", "\x00", " \n\t\r")))
 	case "before":
 		d.raw = append([]byte(sample(d, "what", "\ufeff", ")]}',\n", " \n", "\x00")), b...)
 	case "deep":
