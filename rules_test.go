@@ -78,7 +78,7 @@ func arrows() map[string][]string {
 		"internal/docs":      {"internal/wire"},
 		"internal/tracing":   {"engine"},
 		"client":             {},
-		"internal/contract":  {},
+		"internal/contract":  {"."},
 		"internal/toolchain": {},
 		"cmd/server":         {".", "engine", "api", "ws", "handlers", "internal/docs", "internal/metrics", "internal/tracing"},
 	}

@@ -8,13 +8,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/activemessage/activemessage"
 	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/handlers"
@@ -23,9 +21,6 @@ import (
 
 // TestMain fails the package if a test leaves a goroutine behind.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// contractChecker is read once, as it takes a while.
-var contractChecker = sync.OnceValues(func() (*contract.Checker, error) { return contract.New(activemessage.OpenAPI()) })
 
 // start returns a server on a real listener. The contract's tests, at the root of
 // the module, go through every operation; here is what a document cannot say.
@@ -42,11 +37,7 @@ func start(t *testing.T, cfg api.Config) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checker, err := contractChecker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(checker.Middleware(handler, func(err error) { t.Error(err) }))
+	server := httptest.NewServer(contract.Handler(t, handler))
 	t.Cleanup(func() {
 		server.Close()
 		if err := e.Drain(t.Context()); err != nil && t.Context().Err() == nil {

@@ -25,20 +25,7 @@ import (
 // run and outcome published, against a bare chi handler that reads the body and
 // answers 202. Both run in turns within one benchmark, with the same clients.
 func BenchmarkPost(b *testing.B) {
-	e, err := engine.New(engine.Config{QueueLimit: 1 << 20})
-	if err != nil {
-		b.Fatal(err)
-	}
-	echo := engine.HandlerFunc(func(_ context.Context, m *engine.Message) (engine.Result, error) {
-		return engine.Result{Data: m.MessageData}, nil
-	})
-	if err := e.Register("echo", echo, engine.Policy{}); err != nil {
-		b.Fatal(err)
-	}
-	handler, err := api.New(e, api.Config{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	handler := newEcho(b)
 	bare := chi.NewRouter()
 	bare.Post("/v1/messages", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -60,15 +47,10 @@ func BenchmarkPost(b *testing.B) {
 			b.ReportMetric(float64(floor.spent)/float64(subject.spent), "ratio-to-bare")
 		})
 	}
-	if err := e.Drain(context.Background()); err != nil {
-		b.Fatal(err)
-	}
 }
 
-// BenchmarkBatch measures POST /v1/messages/batch with 100 messages each against
-// POST /v1/messages with one, per message, over one connection and over 16. Both
-// take turns within one benchmark.
-func BenchmarkBatch(b *testing.B) {
+// newEcho serves an engine that echoes, until the benchmark ends.
+func newEcho(b *testing.B) http.Handler {
 	e, err := engine.New(engine.Config{QueueLimit: 1 << 20})
 	if err != nil {
 		b.Fatal(err)
@@ -83,6 +65,19 @@ func BenchmarkBatch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() {
+		if err := e.Drain(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return handler
+}
+
+// BenchmarkBatch measures POST /v1/messages/batch with 100 messages each against
+// POST /v1/messages with one, per message, over one connection and over 16. Both
+// take turns within one benchmark.
+func BenchmarkBatch(b *testing.B) {
+	handler := newEcho(b)
 	const size = 100
 	array := "[" + strings.Repeat(envelope+",", size-1) + envelope + "]"
 	lines := strings.Repeat(envelope+"\n", size)
@@ -106,9 +101,6 @@ func BenchmarkBatch(b *testing.B) {
 			b.ReportMetric(float64(messages)/single.spent.Seconds(), "single-messages/s")
 			b.ReportMetric(float64(single.spent)/float64(asArray.spent), "array-to-single")
 		})
-	}
-	if err := e.Drain(context.Background()); err != nil {
-		b.Fatal(err)
 	}
 }
 

@@ -43,11 +43,7 @@ func serve(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checker, err := contract.New(activemessage.OpenAPI())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(checker.Middleware(h, func(err error) { t.Error(err) }))
+	server := httptest.NewServer(contract.Handler(t, h))
 	t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()

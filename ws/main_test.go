@@ -3,19 +3,16 @@ package ws_test
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
-	"github.com/activemessage/activemessage"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/handlers"
 	"github.com/activemessage/activemessage/internal/contract"
@@ -54,22 +51,9 @@ func start(t testing.TB, engineConfig engine.Config, cfg ws.Config) *node {
 		cfg.CloseSpread = time.Millisecond
 	}
 	sockets := ws.New(e, cfg)
-	n := &node{t: t, engine: e, sockets: sockets, http: httptest.NewServer(checked(t, sockets))}
+	n := &node{t: t, engine: e, sockets: sockets, http: httptest.NewServer(contract.Handler(t, sockets))}
 	t.Cleanup(n.stop)
 	return n
-}
-
-// contractChecker is read once, as it takes a while.
-var contractChecker = sync.OnceValues(func() (*contract.Checker, error) { return contract.New(activemessage.OpenAPI()) })
-
-// checked holds what passes a handler against openapi.yaml.
-func checked(t testing.TB, h http.Handler) http.Handler {
-	t.Helper()
-	checker, err := contractChecker()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return checker.Middleware(h, func(err error) { t.Error(err) })
 }
 
 // stop takes the node down as a server does.

@@ -18,7 +18,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"github.com/activemessage/activemessage"
 	"github.com/activemessage/activemessage/internal/contract"
 )
 
@@ -63,19 +62,6 @@ func startProcess(t *testing.T, args ...string) *process {
 	return p
 }
 
-// contractChecker is read once, as it takes a while.
-var contractChecker = sync.OnceValues(func() (*contract.Checker, error) { return contract.New(activemessage.OpenAPI()) })
-
-// client holds what it sends and gets against openapi.yaml.
-func (p *process) client() *http.Client {
-	p.t.Helper()
-	checker, err := contractChecker()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return &http.Client{Transport: checker.Transport(http.DefaultTransport, func(err error) { p.t.Error(err) })}
-}
-
 // log reads on until a line with the message.
 func (p *process) log(message string) map[string]any {
 	p.t.Helper()
@@ -102,7 +88,7 @@ func (p *process) wait() int {
 
 func (p *process) post(body string) int {
 	p.t.Helper()
-	response, err := p.client().Post(p.url+"/v1/messages", "application/json", strings.NewReader(body))
+	response, err := contract.Client(p.t).Post(p.url+"/v1/messages", "application/json", strings.NewReader(body))
 	if err != nil {
 		return 0
 	}

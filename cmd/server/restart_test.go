@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/coder/websocket"
 
+	"github.com/activemessage/activemessage/internal/contract"
 	"github.com/activemessage/activemessage/internal/toolchain"
 )
 
@@ -188,7 +189,7 @@ func (p *process) page(query string) page {
 		p.t.Fatal(err)
 	}
 	r.Header.Set("Accept", "application/json")
-	response, err := p.client().Do(r)
+	response, err := contract.Client(p.t).Do(r)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -208,7 +209,7 @@ func (p *process) events(cursor string, count int) []string {
 		p.t.Fatal(err)
 	}
 	r.Header.Set("Last-Event-ID", cursor)
-	response, err := p.client().Do(r)
+	response, err := contract.Client(p.t).Do(r)
 	if err != nil {
 		p.t.Fatal(err)
 	}
