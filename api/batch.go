@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"mime"
 	"net/http"
 
@@ -23,20 +24,31 @@ func (s *server) submitBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var items []wire.Item
-	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media {
-	case "application/x-ndjson", "application/jsonl":
-		items, err = wire.DecodeLines(body)
-	default:
-		if err := checkJSONType(r.Header.Get("Content-Type"), body, "["); err != nil {
-			return err
-		}
-		items, err = wire.DecodeArray(body)
-	}
+	items, mode, err := decodeBatch(r.Header, body)
 	if err != nil {
 		return err
 	}
-	return s.submitItems(w, r, items, wire.NoCloudEvent)
+	return s.submitItems(w, r, items, mode)
+}
+
+// decodeBatch reads a batch as its Content-Type says; without one, as it begins.
+func decodeBatch(h http.Header, body []byte) ([]wire.Item, wire.CloudEventMode, error) {
+	contentType := h.Get("Content-Type")
+	var items []wire.Item
+	var err error
+	switch media, _, _ := mime.ParseMediaType(contentType); {
+	case media == typeEventBatch:
+		items, err = wire.DecodeCloudEvents(body)
+		return items, wire.BatchCloudEvents, err
+	case media == "application/x-ndjson", media == "application/jsonl", undeclared(media) && begins(body, "{"):
+		items, err = wire.DecodeLines(body)
+	case isJSON(media), undeclared(media) && begins(body, "["):
+		items, err = wire.DecodeArray(body)
+	default:
+		err = wire.NewProblem("unsupported_media_type", fmt.Sprintf(
+			"the Content-Type is %.60q: send application/json with an array, application/x-ndjson, or %s", contentType, typeEventBatch))
+	}
+	return items, wire.NoCloudEvent, err
 }
 
 // submitEventsTo submits a batch of CloudEvents to one handler, with the query's

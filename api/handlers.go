@@ -45,7 +45,7 @@ func (s *server) updateHandler(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := checkJSONType(r.Header.Get("Content-Type"), body, "{"); err != nil {
+	if err := checkJSONType(r.Header.Get("Content-Type"), body); err != nil {
 		return err
 	}
 	change, err := wire.DecodePolicyPatch(body)

@@ -53,7 +53,7 @@ func (s *server) getMessageResult(w http.ResponseWriter, r *http.Request) error 
 	case !status.State.Terminal():
 		return wire.NewProblem("result_not_ready", fmt.Sprintf("the message is %s: its notification tells when it has ended", status.State))
 	case status.State != engine.StateSucceeded:
-		return wire.NewProblem("result_unavailable", fmt.Sprintf("the message %s: %s", status.State, status.Error.Message))
+		return wire.NewProblem("result_unavailable", fmt.Sprintf("the message has ended as %s: %s", status.State, status.Error.Message))
 	}
 	contentType := status.Result.ContentType
 	if contentType == "" {
@@ -78,7 +78,7 @@ func (s *server) cancelMessage(w http.ResponseWriter, r *http.Request) error {
 	}
 	status, err := s.engine.Cancel(id)
 	if errors.Is(err, engine.ErrTerminal) {
-		return wire.NewProblem("already_ended", fmt.Sprintf("the message has already ended: it %s", status.State))
+		return wire.NewProblem("already_ended", fmt.Sprintf("the message has already ended, as %s", status.State))
 	}
 	if err != nil {
 		return err
@@ -132,6 +132,11 @@ func filterNames() []string {
 }
 
 func readFilter(query map[string]string) (engine.ListOptions, error) {
+	for name, value := range query {
+		if value == "" { // of a variable that is not set, mostly: it would pick all
+			return engine.ListOptions{}, wire.BadParameter(name, "is empty: leave it out, or give it a value")
+		}
+	}
 	options := engine.ListOptions{
 		State:       engine.State(query["state"]),
 		MessageType: query["message_type"],

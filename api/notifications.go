@@ -25,7 +25,7 @@ func (s *server) readNotifications(w http.ResponseWriter, r *http.Request) error
 	if accept := r.Header.Get("Accept"); accept != "" {
 		media = goautoneg.Negotiate(accept, []string{typeEventStream, typeJSON, typeEventBatch})
 	}
-	setHeader(w, "Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	switch media {
 	case typeEventStream:
 		return s.streamNotifications(w, r)

@@ -19,7 +19,11 @@ const preflightAge = 10 * time.Minute
 // checkOrigins returns an error for a pattern that matches nothing.
 func checkOrigins(patterns []string) error {
 	for _, pattern := range patterns {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+		_, host, withScheme := strings.Cut(pattern, "://")
+		if !withScheme {
+			host = pattern
+		}
+		if _, err := path.Match(pattern, ""); err != nil || host == "" || strings.Contains(host, "/") {
 			return fmt.Errorf("allowed origin %q is not a host, an origin or a pattern of one: write app.example or https://*.example", pattern)
 		}
 	}

@@ -64,7 +64,7 @@ func TestAllowedOriginsAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = e.Drain(t.Context()) }()
-	for _, pattern := range []string{"", "https://[a"} {
+	for _, pattern := range []string{"", "https://[a", "https://", "app.example/path"} {
 		if _, err := api.New(e, api.Config{AllowOrigins: []string{pattern}}); err == nil {
 			t.Errorf("%q is accepted", pattern)
 		}

@@ -26,6 +26,9 @@ func (s *server) retryMessage(w http.ResponseWriter, r *http.Request) error {
 // retryMessages runs all messages again that the query picks. Where the queue
 // became full, or the server drains, the answer says so and how far it came.
 func (s *server) retryMessages(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength != 0 {
+		return wire.NewProblem("malformed_request", "this takes no body: put into the query what to retry")
+	}
 	query, err := parseQuery(r.URL, filterNames()...)
 	if err != nil {
 		return err

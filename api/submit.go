@@ -39,8 +39,11 @@ func (s *server) submitMessage(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.submitItems(w, r, items, mode)
 	case wire.NoCloudEvent:
-		if err := checkJSONType(r.Header.Get("Content-Type"), body, "{"); err != nil {
+		if err := checkJSONType(r.Header.Get("Content-Type"), body); err != nil {
 			return err
+		}
+		if begins(body, "[") {
+			return wire.NewProblem("malformed_json", "the JSON is an array: send many messages to POST /v1/messages/batch")
 		}
 		submission, err = wire.DecodeSubmission(body, false)
 	default:
@@ -61,21 +64,31 @@ func noQuery(r *http.Request, hint string) error {
 }
 
 // checkJSONType lets JSON pass, and what a bare `curl -d` or a fetch without
-// headers says of a body that plainly begins as it should.
-func checkJSONType(contentType string, body []byte, begin string) error {
-	if contentType == "application/json" {
+// headers says of a body that plainly begins as JSON does.
+func checkJSONType(contentType string, body []byte) error {
+	if contentType == typeJSON {
 		return nil
 	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err == nil && (media == "application/json" || strings.HasSuffix(media, "+json")) {
-		return nil
-	}
-	undeclared := contentType == "" || media == "application/x-www-form-urlencoded" || media == "text/plain"
-	if undeclared && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte(begin)) {
+	media, _, _ := mime.ParseMediaType(contentType)
+	if isJSON(media) || undeclared(media) && (begins(body, "{") || begins(body, "[")) {
 		return nil
 	}
 	return wire.NewProblem("unsupported_media_type", fmt.Sprintf(
 		"the Content-Type is %.60q: send application/json here, or bytes of any type to POST /v1/handlers/{message_type}", contentType))
+}
+
+func isJSON(media string) bool {
+	return media == typeJSON || strings.HasSuffix(media, "+json") && media != "application/json-patch+json"
+}
+
+// undeclared reports whether a media type is one that clients take without being
+// told.
+func undeclared(media string) bool {
+	return media == "" || media == "application/x-www-form-urlencoded" || media == "text/plain"
+}
+
+func begins(body []byte, with string) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte(with))
 }
 
 // submitBytes accepts the body, whatever it is, as the data of a message. Of a
@@ -144,6 +157,9 @@ func readOptions(u *url.URL, into *engine.Submission) error {
 		return err
 	}
 	for name, value := range query {
+		if name == metadataPrefix {
+			return wire.BadParameter(name, "names nothing: write metadata.<name>=<value>")
+		}
 		reason, known := wire.SetOption(into, name, value)
 		if reason != "" {
 			return wire.BadParameter(name, reason)

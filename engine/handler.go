@@ -51,7 +51,7 @@ func Typed[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
 	return HandlerFunc(func(ctx context.Context, m *Message) (Result, error) {
 		var in In
 		if err := decodeJSON(m.MessageData, &in); err != nil {
-			return Result{}, Permanent(&Error{Code: CodeInvalidData, Message: "message_data: " + err.Error(), Cause: err})
+			return Result{}, Permanent(&Error{Code: CodeInvalidData, Message: "message_data: " + misfit(err), Cause: err})
 		}
 		out, err := fn(ctx, in)
 		if err != nil {
@@ -63,6 +63,19 @@ func Typed[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
 		}
 		return Result{Data: data, ContentType: "application/json"}, nil
 	})
+}
+
+// misfit says why data does not decode, without names of Go types.
+func misfit(err error) string {
+	wrong, is := errors.AsType[*json.UnmarshalTypeError](err)
+	if !is {
+		return err.Error()
+	}
+	where := "it"
+	if wrong.Field != "" {
+		where = "the member " + wrong.Field
+	}
+	return where + " is a JSON " + wrong.Value + ", which does not fit"
 }
 
 func decodeJSON(data []byte, into any) error {

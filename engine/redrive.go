@@ -46,6 +46,7 @@ func (e *Engine) revive(r *record, t *messageType, now time.Time) {
 	}
 	p.uncounted, p.expiresAt = r.attempts, time.Time{}
 	r.messageType, r.failure, r.cancelled, r.finishedIn = t, nil, false, 0
+	r.progress.Store(nil)
 	if p.blockedBy != nil {
 		r.state = StateRetrying
 		e.enter(r)

@@ -411,18 +411,27 @@ func (c *connection) read() {
 			return
 		}
 		if kind != websocket.MessageText {
-			_ = c.ws.Close(websocket.StatusUnsupportedData, "frames here are text")
+			c.refuse(websocket.StatusUnsupportedData, "frames here are text")
 			return
 		}
 		if c.frames != nil {
-			_ = c.ws.Close(websocket.StatusUnsupportedData, "this protocol only receives: use "+ProtocolJSON+" to send")
+			c.refuse(websocket.StatusUnsupportedData, "this protocol only receives: use "+ProtocolJSON+" to send")
 			return
 		}
 		if !c.serve(data) {
-			_ = c.ws.Close(websocket.StatusInvalidFramePayloadData, "a frame has to be a JSON object in UTF-8")
+			c.refuse(websocket.StatusInvalidFramePayloadData, "a frame has to be a JSON object in UTF-8")
 			return
 		}
 	}
+}
+
+// refuse closes the connection for a frame, after the answers to those before it.
+func (c *connection) refuse(code websocket.StatusCode, reason string) {
+	c.mu.Lock()
+	_, _ = c.socket.send(c.answers) // what is not taken now goes before the close frame
+	c.answers = nil
+	c.mu.Unlock()
+	_ = c.ws.Close(code, reason)
 }
 
 func (c *connection) logEnd(err error) {

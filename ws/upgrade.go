@@ -28,15 +28,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
-	protocol, err := chooseProtocol(r)
-	if err != nil {
-		return err
-	}
+	// The query first: who asks by curl why a browser's WebSocket fails shall see.
 	query, err := wire.ParseQuery(r.URL)
 	if err != nil {
 		return err
 	}
 	selectors, since, err := wire.ReadSelectors(query)
+	if err != nil {
+		return err
+	}
+	protocol, err := chooseProtocol(r)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package ws_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -149,6 +150,29 @@ func TestBadFramesAreAnswered(t *testing.T) {
 			t.Errorf("%s is answered with %+v, expected %s", frameText, f, code)
 		}
 	}
+}
+
+// A frame that ends the connection does not take the answers along to those before it.
+func TestAnswersComeBeforeARefusal(t *testing.T) {
+	t.Parallel()
+	n := start(t, engine.Config{}, ws.Config{})
+	for range 50 {
+		conn, reader := rawDial(t, n, "")
+		frames := append(clientFrame(`{"op":"submit","ref":"1","message_type":"echo"}`), clientFrame("no JSON")...)
+		if _, err := conn.Write(frames); err != nil {
+			t.Fatal(err)
+		}
+		got, err := reader.ReadBytes(0x88) // a close frame; no text has it
+		if err != nil || !bytes.Contains(got, []byte(`{"op":"accepted","ref":"1"`)) {
+			t.Fatalf("%q, %v", got, err)
+		}
+		_ = conn.Close()
+	}
+}
+
+// clientFrame is a text frame of a client, masked by zeros.
+func clientFrame(payload string) []byte {
+	return append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
 }
 
 func TestHostileFramesClose(t *testing.T) {

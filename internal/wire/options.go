@@ -39,7 +39,9 @@ func SetOption(s *engine.Submission, name, text string) (reason string, known bo
 	case "max_attempts":
 		reason = parseInteger(&s.MaxAttempts, text)
 	case "idempotency_key":
-		s.IdempotencyKey = text
+		if s.IdempotencyKey = text; text == "" { // of a variable that is not set, mostly
+			return "is empty: leave it out, or give it a value", true
+		}
 	case "idempotency_ttl":
 		if text == untilTerminal {
 			s.IdempotencyTTL = engine.UntilTerminal
@@ -83,6 +85,9 @@ func ParseTime(into *time.Time, text string) (reason string) {
 	// The standard has "t" and "z" as well; the library has not.
 	t, err := time.Parse(time.RFC3339, strings.ToUpper(text))
 	if err != nil {
+		if strings.Contains(text, " ") {
+			return fmt.Sprintf("%.40q is not a time of RFC 3339: in a query, write + as %%2B", text)
+		}
 		return fmt.Sprintf("%.40q is not a time of RFC 3339, such as 2026-11-24T18:00:00Z", text)
 	}
 	*into = t

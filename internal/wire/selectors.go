@@ -35,6 +35,9 @@ func ReadSelectors(query url.Values, more ...string) (selectors []engine.Selecto
 				}
 			default:
 				if !slices.Contains(more, name) {
+					if name == "limit" {
+						return nil, since, BadParameter(name, "is for pages: send Accept: application/json")
+					}
 					known := strings.Join(append([]string{"subscribe, message_id, message_type, since"}, more...), ", ")
 					return nil, since, BadParameter(name, "is not a parameter here: use "+known)
 				}
@@ -74,6 +77,9 @@ func SubscribeAll(e *engine.Engine, selectors []engine.Selector, since engine.Cu
 
 // asRequestProblem makes an invalid selector a fault of the request's query.
 func asRequestProblem(err error) error {
+	if bad, ok := errors.AsType[*engine.InvalidError](err); ok && bad.Field == "selector" {
+		return NewProblem("malformed_request", "a selector is empty: give subscribe, message_id and message_type values")
+	}
 	p := ProblemFor(err)
 	if p.Code == "invalid_message" {
 		return NewProblem("malformed_request", p.Detail)

@@ -37,7 +37,7 @@ type submission struct {
 	ExpiresAt            *string           `json:"expires_at"`
 	Timeout              *string           `json:"timeout"`
 	MaxAttempts          int               `json:"max_attempts"`
-	IdempotencyKey       string            `json:"idempotency_key"`
+	IdempotencyKey       *string           `json:"idempotency_key"`
 	IdempotencyTTL       *string           `json:"idempotency_ttl"`
 	Traceparent          string            `json:"traceparent"`
 	Tracestate           string            `json:"tracestate"`
@@ -62,7 +62,6 @@ func DecodeSubmission(body []byte, lenient bool) (engine.Submission, error) {
 		Priority:             envelope.Priority,
 		Metadata:             envelope.Metadata,
 		MaxAttempts:          envelope.MaxAttempts,
-		IdempotencyKey:       envelope.IdempotencyKey,
 	}
 	if envelope.Traceparent == "" && envelope.Tracestate != "" {
 		return s, InvalidAt("/tracestate", "means nothing without traceparent")
@@ -74,14 +73,14 @@ func DecodeSubmission(body []byte, lenient bool) (engine.Submission, error) {
 		return s, InvalidAt("/message_type", "is missing: name the handler that shall run")
 	}
 	s.MessageType = *envelope.MessageType
-	if err := envelope.setTimes(&s); err != nil {
+	if err := envelope.setOptions(&s); err != nil {
 		return s, err
 	}
 	return s, envelope.setData(&s)
 }
 
-// setTimes reads the members that are times and durations in text.
-func (envelope *submission) setTimes(s *engine.Submission) error {
+// setOptions reads the members that are read alike wherever they stand.
+func (envelope *submission) setOptions(s *engine.Submission) error {
 	for _, member := range []struct {
 		name string
 		text *string
@@ -90,6 +89,7 @@ func (envelope *submission) setTimes(s *engine.Submission) error {
 		{"deliver_at", envelope.DeliverAt},
 		{"expires_at", envelope.ExpiresAt},
 		{"timeout", envelope.Timeout},
+		{"idempotency_key", envelope.IdempotencyKey},
 		{"idempotency_ttl", envelope.IdempotencyTTL},
 	} {
 		if member.text == nil {
