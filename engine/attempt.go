@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,11 +30,7 @@ type attempt struct {
 
 	// returned is written by the worker and read by it after the handler
 	// returned.
-	returned struct {
-		result Result
-		err    error
-		stack  []byte // of a panic
-	}
+	returned returned
 
 	// late: the handler returned after the outcome was published without it; the
 	// worker's own.
@@ -51,6 +46,22 @@ type attempt struct {
 	asked error // why the engine ended the context, nil if it did not
 	timer timer
 	state State // what the attempt came to
+}
+
+// returned is what a handler returned. The methods of its error are its own code,
+// and may panic: they are called where that is caught, and never again.
+type returned struct {
+	result Result
+	err    error
+	told   *Error     // err as clients are told it
+	marked *directive // nil if err has none
+	text   string     // err as the operator is told it
+	stack  []byte     // of a panic
+}
+
+func (r *returned) fail(err error) {
+	r.marked, _ = errors.AsType[*directive](err)
+	r.told, r.text, r.err = told(err), describe(err), err
 }
 
 // begin binds a to the message it runs. The caller holds Engine.mu.
@@ -82,8 +93,8 @@ func (a *attempt) execute() {
 	a.call()
 	ret := &a.returned
 	if limit := a.engine.cfg.MaxResultBytes; ret.err == nil && int64(len(ret.result.Data)) > limit {
-		ret.err = Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
-			"the result has %d bytes, at most %d are allowed", len(ret.result.Data), limit)})
+		ret.fail(Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
+			"the result has %d bytes, at most %d are allowed", len(ret.result.Data), limit)}))
 	}
 	if a.observed != nil {
 		a.observed.run.Returned(ret.err)
@@ -96,10 +107,15 @@ func (a *attempt) call() {
 	defer func() {
 		if p := recover(); p != nil {
 			a.returned.stack = debug.Stack()
-			a.returned.err = &Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: fmt.Errorf("panic: %v", p)}
+			a.returned.fail(&Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: fmt.Errorf("panic: %v", p)})
 		}
 	}()
-	a.returned.result, a.returned.err = a.handler.Handle(&a.ctx, a.message)
+	result, err := a.handler.Handle(&a.ctx, a.message)
+	if err != nil {
+		a.returned.fail(err)
+		return
+	}
+	a.returned.result = result
 }
 
 // end marks the handler as returned and frees its context.
@@ -108,17 +124,27 @@ func (a *attempt) end() {
 	a.ctx.cancel(context.Canceled)
 }
 
-// told is a handler's error as clients are told it.
+// What clients are told of a failure is bounded: it is kept, and sent to many.
+const (
+	maxErrorCode    = 64
+	maxErrorMessage = 4 << 10
+)
+
+// told is a handler's error as clients are told it, without its cause, which may hold
+// anything.
 func told(err error) *Error {
-	failure, written := errors.AsType[*Error](err)
+	failure, _ := errors.AsType[*Error](err)
 	switch {
-	case !written:
-		return &Error{Code: CodeHandlerFailed, Message: "handler failed", Cause: err}
-	case failure.Code == "" || !utf8.ValidString(failure.Message):
-		code := cmp.Or(failure.Code, CodeHandlerFailed)
-		return &Error{Code: code, Message: strings.ToValidUTF8(failure.Message, "\uFFFD"), Cause: failure.Cause}
+	case failure == nil:
+		return &Error{Code: CodeHandlerFailed, Message: "handler failed"}
+	case failure.Cause == nil && failure.Code != "" && len(failure.Code) <= maxErrorCode &&
+		len(failure.Message) <= maxErrorMessage && utf8.ValidString(failure.Message):
+		return failure
 	}
-	return failure
+	return &Error{
+		Code:    cutText(cmp.Or(failure.Code, CodeHandlerFailed), maxErrorCode),
+		Message: cutText(failure.Message, maxErrorMessage),
+	}
 }
 
 func (a *attempt) timedOut() *Error {

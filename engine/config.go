@@ -119,7 +119,8 @@ type Policy struct {
 // attempt up to Max, and is shortened by up to half at random, so that messages
 // that failed together do not come back together.
 type Backoff struct {
-	// Initial is before the second attempt. 0 means DefaultBackoff.
+	// Initial is before the second attempt. 0 means DefaultBackoff, or Max if that is
+	// less.
 	Initial time.Duration
 	// Max bounds it. 0 means DefaultMaxBackoff.
 	Max time.Duration
@@ -139,7 +140,7 @@ func (p Policy) withDefaults() Policy {
 	p.Timeout = cmp.Or(p.Timeout, DefaultTimeout)
 	p.Grace = cmp.Or(p.Grace, DefaultGrace)
 	p.MaxAttempts = cmp.Or(p.MaxAttempts, DefaultMaxAttempts)
-	p.Backoff.Initial = cmp.Or(p.Backoff.Initial, DefaultBackoff)
+	p.Backoff.Initial = cmp.Or(p.Backoff.Initial, min(DefaultBackoff, cmp.Or(p.Backoff.Max, DefaultBackoff)))
 	p.Backoff.Max = cmp.Or(p.Backoff.Max, max(DefaultMaxBackoff, p.Backoff.Initial))
 	return p
 }

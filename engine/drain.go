@@ -8,8 +8,8 @@ import (
 )
 
 // Drain stops accepting, waits until every accepted message has its outcome and
-// stops the engine's goroutines. A message that is due only after ctx's deadline
-// is cancelled at once. When ctx ends first, what still waits is
+// stops the engine's goroutines. A message that is due only after ctx's deadline,
+// or whose type is paused, is cancelled at once. When ctx ends first, what still waits is
 // cancelled, running handlers' contexts end, and after their grace they get
 // their outcome without returning; Drain then returns ctx's error. Subscriptions
 // read the log to its end, then get ErrClosed. Get and List go on working.
@@ -70,12 +70,14 @@ func (e *Engine) abandon() {
 	e.cfg.Logger.Warn("drain ran out of time", slog.Int("waiting_cancelled", waiting), slog.Int("running_cancelled", running))
 }
 
-// cancelLater ends what would only be due when the drain is over. The caller holds
-// mu.
+// cancelLater ends what would only be due when the drain is over, or never. The
+// caller holds mu.
 func (e *Engine) cancelLater() {
 	now := time.Now()
 	e.table.descend(math.MaxUint64, func(r *record) bool {
-		if p := r.plan; p != nil && !p.dueAt.IsZero() && p.dueAt.After(e.drainBy) {
+		waits := !r.state.Terminal() && r.state != StateRunning
+		later := r.plan != nil && r.plan.dueAt.After(e.drainBy)
+		if waits && (later || r.messageType.policy.Paused) {
 			e.end(r, StateCancelled, ending(ErrShutdown), now)
 		}
 		return true

@@ -63,17 +63,36 @@ type Error struct {
 	// Code is for programs: short, lower case, stable. Empty means
 	// CodeHandlerFailed.
 	Code string
-	// Message is for people; it is the text of the :err notification, exactly.
+	// Message is for people; it is the text of the :err notification, exactly, up to
+	// 4 KiB.
 	Message string
-	// Cause goes to the log only. It may be nil.
+	// Cause goes to the log only, and is not kept. It may be nil.
 	Cause error
 }
 
 // Error returns the message.
-func (e *Error) Error() string { return e.Message }
+func (e *Error) Error() string {
+	if e == nil { // what a handler returns that declares one, and never sets it
+		return "handler failed"
+	}
+	return e.Message
+}
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Cause }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Cause
+}
+
+// size is what a failure holds.
+func (e *Error) size() int64 {
+	if e == nil {
+		return 0
+	}
+	return int64(len(e.Code) + len(e.Message))
+}
 
 // InvalidError is an argument that breaks a rule, in words that say which.
 type InvalidError struct {

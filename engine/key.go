@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// keys remembers idempotency keys: bounded, the oldest whose message has ended
-// going first. Guarded by Engine.mu.
+// keys remembers idempotency keys, bounded. Of those whose message has ended the
+// first to end goes first; those of the others stay. Guarded by Engine.mu.
 type keys struct {
 	byKey map[string]*keyEntry
-	order ring[*keyEntry] // of acceptance, those that were freed included
+	ended keyList // in the order in which their messages ended
 	limit int
 }
 
@@ -24,8 +24,10 @@ type keyEntry struct {
 	print   [sha256.Size]byte
 	receipt Receipt
 	expires time.Time // zero means that it is freed when the message ends
-	ended   bool      // the message has ended
-	freed   bool      // the key is no longer this entry's
+
+	prev, next *keyEntry // links of keys.ended
+	ended      bool      // in keys.ended
+	freed      bool      // the key is no longer this entry's
 }
 
 func newKeys(limit int) keys {
@@ -69,50 +71,83 @@ func (k *keys) find(again *keyEntry, now time.Time) (*keyEntry, error) {
 }
 
 // over reports whether the entry need no longer be remembered.
-func (k *keyEntry) over(now time.Time) bool {
-	return k.freed || k.ended && (k.expires.IsZero() || !k.expires.After(now))
-}
+func (k *keyEntry) over(now time.Time) bool { return k.ended && !k.expires.After(now) }
 
+// free forgets an entry.
 func (k *keys) free(entry *keyEntry) {
-	if !entry.freed {
-		entry.freed = true
-		delete(k.byKey, entry.key)
+	if entry.freed {
+		return
 	}
+	if entry.ended {
+		k.ended.remove(entry)
+	}
+	entry.freed = true
+	delete(k.byKey, entry.key)
 }
 
 // end is called when the entry's message has ended.
 func (k *keys) end(entry *keyEntry) {
-	entry.ended = true
-	if entry.expires.IsZero() {
+	switch {
+	case entry.freed:
+	case entry.expires.IsZero():
 		k.free(entry)
+	default:
+		k.ended.push(entry)
 	}
 }
 
-// maxTurns bounds how many entries of unfinished messages add passes over.
-const maxTurns = 16
+// revive is called when the entry's message is to run again: the key is taken as
+// before, unless another message has it now, or there is no room.
+func (k *keys) revive(entry *keyEntry) {
+	switch {
+	case !entry.freed:
+		k.ended.remove(entry)
+	case k.byKey[entry.key] == nil && len(k.byKey) < k.limit:
+		entry.freed = false
+		k.byKey[entry.key] = entry
+	}
+}
 
-// add remembers an entry; it reports whether there was room.
+// add remembers an entry; it reports whether there was room. It frees more than it
+// adds, as far as there is something to free, but never many at once.
 func (k *keys) add(entry *keyEntry, now time.Time) bool {
-	for turns := 0; k.order.len() > 0; {
-		oldest := *k.order.at(k.order.first)
-		switch {
-		case oldest.over(now), oldest.ended && k.order.len() >= k.limit:
+	for range 2 {
+		if oldest := k.ended.first; oldest != nil && (oldest.over(now) || len(k.byKey) >= k.limit) {
 			k.free(oldest)
-			k.order.drop()
-			continue
-		case k.order.len() >= k.limit && turns < maxTurns:
-			turns++
-			k.order.drop()
-			*k.order.push() = oldest
-			continue
-		case k.order.len() >= k.limit:
-			return false
 		}
-		break
+	}
+	if len(k.byKey) >= k.limit {
+		return false
 	}
 	k.byKey[entry.key] = entry
-	*k.order.push() = entry
 	return true
+}
+
+// keyList is a doubly linked list through the entries.
+type keyList struct{ first, last *keyEntry }
+
+func (l *keyList) push(entry *keyEntry) {
+	entry.ended, entry.prev, entry.next = true, l.last, nil
+	if l.last == nil {
+		l.first = entry
+	} else {
+		l.last.next = entry
+	}
+	l.last = entry
+}
+
+func (l *keyList) remove(entry *keyEntry) {
+	if entry.prev == nil {
+		l.first = entry.next
+	} else {
+		entry.prev.next = entry.next
+	}
+	if entry.next == nil {
+		l.last = entry.prev
+	} else {
+		entry.next.prev = entry.prev
+	}
+	entry.ended, entry.prev, entry.next = false, nil, nil
 }
 
 // rememberKey remembers the key of a message that is about to be accepted. The caller

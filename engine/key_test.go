@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,4 +108,69 @@ func TestKeysAreBounded(t *testing.T) {
 		}
 		close(g.open)
 	})
+}
+
+// Keys of messages that have ended make room, wherever they stand; those of the
+// others stay.
+func TestFreedKeysMakeRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{IdempotencyLimit: 200, QueueLimit: 1000})
+		register(t, e, "echo", engine.Policy{}, echo)
+		for i := range 100 {
+			submit(t, e, engine.Submission{MessageType: "echo", IdempotencyKey: fmt.Sprint("later", i), Delay: time.Hour})
+		}
+		for i := range 300 {
+			submit(t, e, engine.Submission{MessageType: "echo", IdempotencyKey: fmt.Sprint("now", i)})
+			synctest.Wait()
+		}
+		again := submit(t, e, engine.Submission{MessageType: "echo", IdempotencyKey: "later0", Delay: time.Hour})
+		if !again.Replayed {
+			t.Error("the key of a message that waits was forgotten")
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// What was accepted is answered again, even if it could not be accepted now.
+func TestAReplayDoesNotExpire(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{})
+		register(t, e, "echo", engine.Policy{}, echo)
+		s := engine.Submission{MessageType: "echo", IdempotencyKey: "k", ExpiresAt: time.Now().Add(time.Second)}
+		first := submit(t, e, s)
+		time.Sleep(2 * time.Second)
+		if again := submit(t, e, s); !again.Replayed || again.ID != first.ID {
+			t.Errorf("%+v, expected %+v", again, first)
+		}
+	})
+}
+
+// A message that is retried has its key again, for as long as it runs.
+func TestARetriedMessageHasItsKey(t *testing.T) {
+	t.Parallel()
+	for _, ttl := range []time.Duration{time.Minute, engine.UntilTerminal} {
+		synctest.Test(t, func(t *testing.T) {
+			e := start(t, engine.Config{})
+			register(t, e, "work", engine.Policy{}, func(context.Context, *engine.Message) (engine.Result, error) {
+				time.Sleep(time.Hour)
+				return engine.Result{}, errors.New("no")
+			})
+			s := engine.Submission{MessageType: "work", IdempotencyKey: "k", IdempotencyTTL: ttl}
+			first := submit(t, e, s)
+			time.Sleep(90 * time.Minute)
+			if _, err := e.Retry(first.ID); err != nil {
+				t.Fatal(err)
+			}
+			if again := submit(t, e, s); !again.Replayed {
+				t.Errorf("%s: two with one key run at once", ttl)
+			}
+			time.Sleep(2 * time.Hour)
+			if again := submit(t, e, s); again.Replayed {
+				t.Errorf("%s: the key is never freed", ttl)
+			}
+			time.Sleep(2 * time.Hour)
+		})
+	}
 }

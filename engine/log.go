@@ -60,10 +60,11 @@ func (l *notificationLog) append(n *Notification) {
 // notificationBytes is what an entry holds, roughly.
 func notificationBytes(n *Notification) int64 {
 	size := 144 + len(n.ResponseNotification) + len(n.Result.Data)
-	if n.Error != nil {
-		size += len(n.Error.Message)
+	total := int64(size) + n.Error.size()
+	if n.Origin != nil {
+		total += n.Origin.size()
 	}
-	return int64(size)
+	return total
 }
 
 // prune forgets the oldest entries that the bounds no longer allow once as many
@@ -87,14 +88,14 @@ const logScanStep = 1024
 const deliveryBytes = 64 << 10
 
 // scan appends to buf, up to its capacity, the entries from number on that match
-// (all if match is nil). It returns the number to go on from, and whether that
-// is the end of the log. Entries before first are gone: the scan starts there.
-func (l *notificationLog) scan(number uint64, match func(*Notification) bool, buf []Notification) (out []Notification, first, next uint64, end bool) {
+// (all if match is nil), until their bytes have used up room. It returns the number
+// to go on from, and whether that is the end of the log. Entries before first are
+// gone: the scan starts there.
+func (l *notificationLog) scan(number uint64, match func(*Notification) bool, buf []Notification, room int64) (out []Notification, first, next uint64, end bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prune(time.Now(), 0)
 	number = max(number, l.entries.first)
-	room := int64(deliveryBytes)
 	for steps := 0; number < l.entries.end && steps < logScanStep && len(buf) < cap(buf) && room > 0; steps++ {
 		entry := l.entries.at(number)
 		if match == nil || match(entry) {

@@ -185,8 +185,9 @@ type Status struct {
 type Attempt struct {
 	// Number counts from 1.
 	Number int
-	// State is how the attempt ended: StateSucceeded, StateFailed, StateCancelled,
-	// StateScheduled for a snooze, or StateRunning if it has not.
+	// State is what the attempt came to: StateSucceeded, StateFailed,
+	// StateCancelled, StateRetrying if it failed and another one follows,
+	// StateScheduled for a snooze, or StateRunning if it has not ended.
 	State State
 	// StartedAt and FinishedAt; FinishedAt is zero while it runs.
 	StartedAt, FinishedAt time.Time

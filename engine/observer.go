@@ -8,8 +8,9 @@ import (
 // Observer follows messages on their way, for tracing. Its methods are called from
 // many goroutines at once, never under the engine's lock, and must not block.
 type Observer interface {
-	// Submit is called before a submission is accepted or refused, with the
-	// submitter's ctx. It may replace s.Origin, and change nothing else. The function it returns is called with what became of it.
+	// Submit is called before a valid submission is accepted, or refused for want of
+	// room, with the submitter's ctx. It may replace s.Origin, and change nothing else.
+	// The function it returns is called with what became of it.
 	Submit(ctx context.Context, s *Submission) func(Receipt, error)
 	// Run is called by a worker before the handler, for every attempt; queuedAt is
 	// when the message began to wait for it. The handler's context has the values of

@@ -23,8 +23,8 @@ type plan struct {
 	blockedBy *attempt
 	// key is the message's idempotency key's entry, nil without one.
 	key *keyEntry
-	// done is closed when the message has ended; nil until somebody waits.
-	done chan struct{}
+	// waiters are those who wait for the end; nil until somebody does.
+	waiters *waiters
 }
 
 // needPlan returns the record's plan, which it makes if there is none.
@@ -56,11 +56,18 @@ func (r *record) arrange(s *Submission, now time.Time) {
 	}
 }
 
+// attemptOverhead is what an ended attempt costs besides its failure, roughly.
+const attemptOverhead = 128
+
 // remember adds an ended attempt to the past; the oldest of too many is forgotten.
-func (p *plan) remember(a Attempt) {
+// The record must not wait, nor be in the history, where its size counts.
+func (r *record) remember(a Attempt) {
+	p := r.plan
 	if len(p.past) == maxPast {
+		r.size -= attemptOverhead + p.past[0].Error.size()
 		p.past = append(p.past[:0], p.past[1:]...)
 	}
+	r.size += attemptOverhead + a.Error.size()
 	p.past = append(p.past, a)
 }
 
@@ -112,10 +119,15 @@ func (e *Engine) enqueue(r *record, now time.Time) {
 func (e *Engine) onDue(r *record, now time.Time) {
 	e.deadlines.remove(&r.plan.timer)
 	if at := r.plan.expiresAt; !at.IsZero() && !at.After(now) {
-		e.end(r, StateExpired, &Error{Code: CodeExpired, Message: "expired"}, now)
+		e.expire(r, now)
 		return
 	}
 	e.enqueue(r, now)
+}
+
+// expire ends a message that waits. The caller holds mu.
+func (e *Engine) expire(r *record, now time.Time) {
+	e.end(r, StateExpired, &Error{Code: CodeExpired, Message: "expired"}, now)
 }
 
 // end gives a message that waits its outcome. The caller holds mu.
@@ -173,12 +185,14 @@ func (e *Engine) unblock(r *record, now time.Time) {
 
 // release tells those who wait for the message that it has ended. The caller holds
 // mu.
-func (e *Engine) release(p *plan) {
+func (e *Engine) release(r *record) {
+	p := r.plan
 	if p.key != nil {
 		e.keys.end(p.key)
 	}
-	if p.done != nil {
-		close(p.done)
-		p.done = nil
+	if w := p.waiters; w != nil {
+		w.status = r.status()
+		close(w.ended)
+		p.waiters = nil
 	}
 }

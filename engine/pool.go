@@ -145,7 +145,7 @@ func (e *Engine) lookAgain() bool {
 // claim gives the next message to a: the turn goes round the types. The caller
 // holds mu.
 func (e *Engine) claim(a *attempt, now time.Time) bool {
-	t := e.ready.first
+	t := e.nextType(now)
 	if t == nil {
 		return false
 	}
@@ -177,6 +177,19 @@ func (e *Engine) claim(a *attempt, now time.Time) bool {
 	return true
 }
 
+// nextType returns the type whose turn it is, once what has expired is out of its
+// way: the clock may be late. The caller holds mu.
+func (e *Engine) nextType(now time.Time) *messageType {
+	for t := e.ready.first; t != nil; t = e.ready.first {
+		r := t.queue.top()
+		if r.plan == nil || r.plan.expiresAt.IsZero() || r.plan.expiresAt.After(now) {
+			return t
+		}
+		e.expire(r, now)
+	}
+	return nil
+}
+
 // finish is called when the handler returned: the message gets its outcome or
 // another attempt, unless it went on without the handler; the slot becomes free,
 // and the key too, except for a retry. The caller holds mu.
@@ -193,11 +206,12 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 		e.unblock(r, now)
 	} else {
 		a.over = true
-		v := a.judge(a.returned.err, a.ctx.ending(a.returned.err))
-		if a.state = v.state; v.state == StateSucceeded {
+		v := a.judge(a.ctx.ending(a.returned.err))
+		if v.state == StateSucceeded {
 			r.succeed(a.returned.result)
 		}
 		e.conclude(a, v, now)
+		a.state = r.state // a shutdown may have cancelled what was to follow
 	}
 	if r.state.Terminal() {
 		t.queue.passKey(r)
@@ -211,8 +225,9 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 // has taken the record out of every queue.
 func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 	r.state, r.failure, r.attempt = state, failure, nil
+	r.size += failure.size()
 	if r.plan != nil {
-		e.release(r.plan)
+		e.release(r)
 	}
 	t := r.messageType
 	t.outcomes.add(state)
@@ -234,9 +249,11 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 	}
 }
 
-// report tells the observer and the operator how an attempt ended. The caller is
-// its worker.
+// report tells the observer and the operator how an attempt ended, and lets go of
+// what its handler returned: the attempt is kept with its message. The caller is its
+// worker.
 func (e *Engine) report(a *attempt) {
+	defer func() { a.returned = returned{} }()
 	if a.observed != nil {
 		a.observed.run.Settled(a.state, a.state.Terminal() && a.message.ResponseNotification != "")
 	}
@@ -257,8 +274,8 @@ func (e *Engine) report(a *attempt) {
 		return
 	}
 	attrs := a.attrs()
-	if err := a.returned.err; err != nil {
-		attrs = append(attrs, slog.String("error", describe(err)))
+	if a.returned.err != nil {
+		attrs = append(attrs, slog.String("error", a.returned.text))
 	}
 	if a.returned.stack != nil {
 		attrs = append(attrs, slog.String("stack", string(a.returned.stack)))
@@ -268,7 +285,7 @@ func (e *Engine) report(a *attempt) {
 
 // describe is an error for the operator: with the cause that clients do not see.
 func describe(err error) string {
-	if failure, ok := errors.AsType[*Error](err); ok && failure.Cause != nil {
+	if failure, ok := errors.AsType[*Error](err); ok && failure != nil && failure.Cause != nil {
 		return err.Error() + ": " + failure.Cause.Error()
 	}
 	return err.Error()
@@ -277,7 +294,10 @@ func describe(err error) string {
 // replace ends a worker whose handler called runtime.Goexit, as a test's Fatal
 // does: the goroutine cannot be kept, its message and its slot can.
 func (e *Engine) replace(a *attempt) {
-	a.returned.err = &Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: errors.New("the handler called runtime.Goexit")}
+	a.returned.fail(&Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: errors.New("the handler called runtime.Goexit")})
+	if a.observed != nil {
+		a.observed.run.Returned(a.returned.err)
+	}
 	a.end()
 	e.mu.Lock()
 	e.finish(a, time.Now())

@@ -47,6 +47,9 @@ func (q *typeQueue) pushReady(r *record) {
 	q.occupied |= 1 << i
 }
 
+// top returns what pop would.
+func (q *typeQueue) top() *record { return q.ready[bits.Len32(q.occupied)-1].first }
+
 // pop takes the oldest message of the highest priority. The queue must not be
 // empty.
 func (q *typeQueue) pop() *record {
@@ -63,6 +66,7 @@ func (q *typeQueue) pop() *record {
 func (q *typeQueue) remove(r *record) {
 	if r.lane != nil && r.list == &r.lane.waiting {
 		r.list.remove(r)
+		r.lane = nil
 		return
 	}
 	i := r.message.Priority + maxPriority

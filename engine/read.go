@@ -60,7 +60,7 @@ func (s *Subscription) readReplay(d *Delivery) {
 		return n.Number < r.end && r.selector.matches(n.ResponseNotification, n.MessageType, n.ID)
 	}
 	var first, next uint64
-	d.Notifications, first, next, _ = s.log.scan(r.next, match, d.Notifications)
+	d.Notifications, first, next, _ = s.log.scan(r.next, match, d.Notifications, deliveryBytes)
 	if r.next < first {
 		d.Gap = s.gap(r.next, min(first, r.end)-1)
 	}
@@ -78,7 +78,7 @@ func (s *Subscription) scan(d *Delivery) (drained bool) {
 		match = nil
 	}
 	var first, next uint64
-	d.Notifications, first, next, drained = s.log.scan(s.next, match, d.Notifications)
+	d.Notifications, first, next, drained = s.log.scan(s.next, match, d.Notifications, deliveryBytes)
 	if s.next < first {
 		d.Gap = s.gap(s.next, first-1)
 	}
@@ -106,10 +106,14 @@ func (s *Subscription) readPending(d *Delivery) (drained bool) {
 	var taken int
 	var first uint64
 	d.Notifications, taken, first = s.log.pick(s.pending, d.Notifications)
+	s.next = s.pending[taken-1] + 1
 	if lost := taken - len(d.Notifications); lost > 0 {
 		d.Gap = s.gap(s.pending[0], first-1)
+		s.next = max(s.next, first)
 	}
-	s.next = s.pending[taken-1] + 1
+	for taken < len(s.pending) && s.pending[taken] < s.next { // in the gap, too
+		taken++
+	}
 	if s.pending = s.pending[taken:]; len(s.pending) == 0 {
 		s.pending = nil
 		s.settleNext()

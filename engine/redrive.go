@@ -40,11 +40,15 @@ func (e *Engine) Retry(id ID) (Receipt, error) {
 func (e *Engine) revive(r *record, t *messageType, now time.Time) {
 	e.table.revive(r)
 	e.unfinished++
+	r.size -= r.failure.size()
 	p := r.needPlan()
 	if n := len(p.past); r.attempts > 0 && (n == 0 || p.past[n-1].Number < r.attempts) {
-		p.remember(r.current(r.state, r.failure, r.message.AcceptedAt.Add(r.finishedIn)))
+		r.remember(r.current(r.state, r.failure, r.message.AcceptedAt.Add(r.finishedIn)))
 	}
 	p.uncounted, p.expiresAt = r.attempts, time.Time{}
+	if p.key != nil {
+		e.keys.revive(p.key)
+	}
 	r.messageType, r.failure, r.cancelled, r.finishedIn = t, nil, false, 0
 	r.progress.Store(nil)
 	if p.blockedBy != nil {

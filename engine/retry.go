@@ -60,28 +60,27 @@ type verdict struct {
 	wait    time.Duration
 }
 
-// judge decides what follows the attempt, which ended with what its handler
-// returned, or by the engine for cause. The caller holds Engine.mu.
-func (a *attempt) judge(returned, cause error) verdict {
+// judge decides what follows the attempt, which the engine ended for cause, or
+// which ended, without one, with what its handler returned. The caller holds
+// Engine.mu.
+func (a *attempt) judge(cause error) verdict {
 	switch {
 	case errors.Is(cause, ErrCancelled), errors.Is(cause, ErrShutdown):
 		return verdict{state: StateCancelled, failure: ending(cause)}
 	case cause != nil:
 		return a.tryAgain(a.timedOut())
-	case returned == nil:
+	case a.returned.err == nil:
 		return verdict{state: StateSucceeded}
 	}
-	failure := told(returned)
-	marked, _ := errors.AsType[*directive](returned)
-	switch {
+	switch marked := a.returned.marked; {
 	case marked == nil:
-		return a.tryAgain(failure)
+		return a.tryAgain(a.returned.told)
 	case marked.kind == snooze:
 		return verdict{state: StateScheduled, wait: marked.after}
 	case marked.kind == permanent:
-		return verdict{state: StateFailed, failure: failure}
+		return verdict{state: StateFailed, failure: a.returned.told}
 	}
-	v := a.tryAgain(failure)
+	marked, v := a.returned.marked, a.tryAgain(a.returned.told)
 	v.wait = marked.after
 	return v
 }
@@ -133,7 +132,7 @@ func (e *Engine) conclude(a *attempt, v verdict, now time.Time) {
 		return
 	}
 	p := r.needPlan()
-	p.remember(r.current(v.state, v.failure, now))
+	r.remember(r.current(v.state, v.failure, now))
 	if v.state == StateScheduled {
 		p.uncounted++
 	}
@@ -150,7 +149,7 @@ func (e *Engine) putOff(r *record, state State, wait time.Duration, now time.Tim
 	if r.plan.blockedBy == nil {
 		r.plan.dueAt = now.Add(wait)
 	}
-	if e.draining && !now.Add(wait).Before(e.drainBy) {
+	if e.draining && (r.messageType.policy.Paused || !now.Add(wait).Before(e.drainBy)) {
 		e.end(r, StateCancelled, ending(ErrShutdown), now)
 		return
 	}

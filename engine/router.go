@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -108,7 +109,14 @@ func (r *router) routeBatch(buf []Notification) bool {
 		r.routed.Store(last)
 		return true
 	}
-	batch, _, next, _ := r.log.scan(r.routed.Load()+1, nil, buf)
+	// The results' bytes are not read here.
+	batch, first, next, _ := r.log.scan(r.routed.Load()+1, nil, buf, math.MaxInt64)
+	if r.routed.Load()+1 < first {
+		// What the log forgot before it was routed may have been for anyone.
+		for s := range r.index.subscriptions {
+			s.outrun()
+		}
+	}
 	for i := range batch {
 		n := &batch[i]
 		r.index.each(n.ResponseNotification, n.MessageType, n.ID, func(s *Subscription) { s.offer(n.Number) })

@@ -185,7 +185,7 @@ func (e *Engine) leaveBehind(a *attempt, now time.Time) {
 	a.record.messageType.stuck++
 	e.stuck++
 	a.record.needPlan().blockedBy = a
-	e.conclude(a, a.judge(nil, a.asked), now)
+	e.conclude(a, a.judge(a.asked), now)
 }
 
 func (e *Engine) logStuck(attempts []*attempt) {

@@ -19,6 +19,9 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
 	if e.cfg.Observer == nil {
 		return e.accept(&s)
 	}
+	if err := e.check(&s, e.lookup(s.MessageType)); err != nil {
+		return Receipt{}, err
+	}
 	observed := s // for the observer to change, and to escape
 	done := e.cfg.Observer.Submit(ctx, &observed)
 	receipt, err := e.accept(&observed)
@@ -29,7 +32,7 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
 func (e *Engine) accept(s *Submission) (Receipt, error) {
 	now := time.Now()
 	t := e.lookup(s.MessageType)
-	if err := e.check(s, t, now); err != nil {
+	if err := e.check(s, t); err != nil {
 		return Receipt{}, err
 	}
 	r := newRecord(s, t, now)
@@ -70,11 +73,11 @@ func (e *Engine) accept(s *Submission) (Receipt, error) {
 }
 
 // check refuses what no free slot would help. t is nil for an unknown type.
-func (e *Engine) check(s *Submission, t *messageType, now time.Time) error {
+func (e *Engine) check(s *Submission, t *messageType) error {
 	if s.MessageType == "" || len(s.MessageType) > maxTypeBytes {
 		return e.refuse(nil, RefusedInvalid, validateType(s.MessageType))
 	}
-	if err := s.validate(now, e.cfg.IdempotencyTTL); err != nil {
+	if err := s.validate(e.cfg.IdempotencyTTL); err != nil {
 		return e.refuse(t, RefusedInvalid, err)
 	}
 	if int64(len(s.MessageData)) > e.cfg.MaxMessageBytes {
@@ -112,8 +115,12 @@ func (e *Engine) refuseUnknown(s *Submission) error {
 	return e.refuse(nil, RefusedUnknownType, &unknownTypeError{s.MessageType})
 }
 
-// admit refuses what does not fit now. The caller holds mu.
+// admit refuses what does not fit now; of what was accepted before, nobody asks
+// whether its time has passed since. The caller holds mu.
 func (e *Engine) admit(t *messageType, s *Submission, size int64, now time.Time) error {
+	if err := s.validateTimes(now); err != nil {
+		return e.refuse(t, RefusedInvalid, err)
+	}
 	if err := e.admitSize(t, size, now); err != nil {
 		return err
 	}

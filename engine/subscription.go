@@ -36,7 +36,7 @@ type Subscription struct {
 	behind  bool     // pending is not complete: the log has to be scanned from next on
 	all     bool     // one selector is "*": the log is the list of what matches
 	foreign bool     // the cursor named another log, and the reader was not told yet
-	replays []replay
+	replays []replay // one for a selector at most
 	reports []*attempt
 	armed   bool // the reader found nothing: tell it when that changes
 	onReady func()
@@ -137,6 +137,9 @@ func (s *Subscription) Add(sel Selector, from Cursor) error {
 		}
 		s.set = append(s.set, sel)
 		s.router.index.add(sel, s)
+		if len(s.pending) > 0 && !s.behind && !s.all {
+			s.fallBehind() // sel may pick what the router has passed over
+		}
 		if matchesAll(sel) {
 			s.all, s.pending = true, nil
 		}
@@ -158,10 +161,17 @@ func (s *Subscription) replayFrom(sel Selector, start uint64) {
 	if !s.behind && !s.all {
 		end = s.router.routed.Load() + 1
 	}
-	if start < end {
-		s.replays = append(s.replays, replay{selector: sel, next: start, end: end})
-		s.wakeReader()
+	if start >= end {
+		return
 	}
+	s.wakeReader()
+	for i := range s.replays {
+		if r := &s.replays[i]; r.selector == sel {
+			r.next, r.end = min(r.next, start), max(r.end, end)
+			return
+		}
+	}
+	s.replays = append(s.replays, replay{selector: sel, next: start, end: end})
 }
 
 // settleNext moves next over what the router found not to match. The caller
@@ -267,11 +277,33 @@ func (s *Subscription) offer(number uint64) {
 		case n > 0 && s.pending[n-1] == number:
 			return
 		case n == maxPending:
-			s.next, s.pending, s.behind = s.pending[0], nil, true
+			s.fallBehind()
 		default:
 			s.pending = append(s.pending, number)
 		}
 	}
+	s.wakeReader()
+}
+
+// fallBehind gives up what was noted: the log has to be scanned for it. The caller
+// holds mu.
+func (s *Subscription) fallBehind() {
+	if len(s.pending) > 0 {
+		s.next, s.pending = s.pending[0], nil
+	}
+	s.behind = true
+}
+
+// outrun is called by the router when the log forgot what it had not routed: the
+// reader's own scan finds the gap.
+func (s *Subscription) outrun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.behind || s.all {
+		return
+	}
+	s.settleNext()
+	s.fallBehind()
 	s.wakeReader()
 }
 

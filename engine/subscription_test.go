@@ -165,7 +165,7 @@ func TestAddReplaysAndRemoveStops(t *testing.T) {
 	publish("b_3")
 	publish("c_1")
 	got := texts(read(t, sub, 4))
-	if expected := []string{"b_1:ok", "b_2:ok", "a_1:ok", "b_3:ok"}; !slices.Equal(got, expected) {
+	if expected := []string{"b_1:ok", "a_1:ok", "b_2:ok", "b_3:ok"}; !slices.Equal(got, expected) {
 		t.Errorf("%q, expected %q", got, expected)
 	}
 	if !sub.Remove(engine.Selector{ResponseNotification: "b_*"}) || sub.Remove(engine.Selector{ResponseNotification: "b_*"}) {

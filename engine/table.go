@@ -8,6 +8,7 @@ type table struct {
 	next   uint64 // the sequence number of the next record; the first is 1
 
 	history      ring[ended]
+	kept         int // entries of history that are not empty
 	historyBytes int64
 	limit        int
 	limitBytes   int64
@@ -64,11 +65,32 @@ func (t *table) add(r *record) {
 // keep moves a record that reached its outcome to the history, and forgets the
 // oldest of those that no longer fit.
 func (t *table) keep(r *record) {
-	r.kept = t.history.end
-	*t.history.push() = ended{id: r.message.ID, size: r.size, place: r.place}
+	if t.history.len() > 2*t.limit {
+		t.compact()
+	}
+	t.remember(ended{id: r.message.ID, size: r.size, place: r.place})
+	t.kept++
 	t.historyBytes += r.size
-	for t.history.len() > t.limit || t.historyBytes > t.limitBytes {
+	for t.kept > t.limit || t.historyBytes > t.limitBytes {
 		t.forgetOldest()
+	}
+}
+
+// remember appends an entry, and tells its record where it is.
+func (t *table) remember(entry ended) {
+	entry.place.record().kept = t.history.end
+	*t.history.push() = entry
+}
+
+// compact takes the empty entries out, of which a message that is retried again and
+// again leaves one each time.
+func (t *table) compact() {
+	old := t.history
+	t.history = newRing[ended](old.end)
+	for n := old.first; n < old.end; n++ {
+		if entry := *old.at(n); entry.place.block != nil {
+			t.remember(entry)
+		}
 	}
 }
 
@@ -77,6 +99,7 @@ func (t *table) keep(r *record) {
 func (t *table) revive(r *record) {
 	entry := t.history.at(r.kept)
 	t.historyBytes -= entry.size
+	t.kept--
 	*entry = ended{}
 	r.kept = 0
 }
@@ -88,6 +111,7 @@ func (t *table) forgetOldest() {
 		return
 	}
 	t.historyBytes -= oldest.size
+	t.kept--
 	delete(t.byID, oldest.id)
 	b := oldest.place.block
 	b.records[oldest.place.sequence-b.base] = nil
@@ -95,6 +119,9 @@ func (t *table) forgetOldest() {
 	b.dropIfDead()
 	t.history.drop()
 }
+
+// record returns the one that stands there.
+func (p place) record() *record { return p.block.records[p.sequence-p.block.base] }
 
 // dropIfDead unlinks a block without records. The newest is never dropped.
 func (b *block) dropIfDead() {

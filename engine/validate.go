@@ -69,7 +69,7 @@ func validateUnicode(field, text string) error {
 }
 
 // validate refuses what breaks a rule whatever the type's policy is.
-func (s *Submission) validate(now time.Time, maxTTL time.Duration) error {
+func (s *Submission) validate(maxTTL time.Duration) error {
 	if err := validateText("response_notification", s.ResponseNotification); err != nil {
 		return err
 	}
@@ -86,9 +86,6 @@ func (s *Submission) validate(now time.Time, maxTTL time.Duration) error {
 		return &InvalidError{Field: "priority", Reason: fmt.Sprintf("%d is out of range: use -%d to %d", s.Priority, maxPriority, maxPriority)}
 	}
 	if err := s.validateMetadata(); err != nil {
-		return err
-	}
-	if err := s.validateTimes(now); err != nil {
 		return err
 	}
 	if s.IdempotencyKey != "" || s.IdempotencyTTL != 0 {
@@ -179,7 +176,7 @@ func cutText(text string, limit int) string {
 		for len(text) > 0 && !utf8.RuneStart(text[len(text)-1]) {
 			text = text[:len(text)-1]
 		}
-		text = text[:max(len(text)-1, 0)]
+		text = strings.Clone(text[:max(len(text)-1, 0)]) // not to keep all of it
 	}
 	return strings.ToValidUTF8(text, "\uFFFD")
 }

@@ -19,19 +19,25 @@ func (e *Engine) Wait(ctx context.Context, id ID) (Status, error) {
 		return r.status(), nil
 	}
 	p := r.needPlan()
-	if p.done == nil {
-		p.done = make(chan struct{})
+	if p.waiters == nil {
+		p.waiters = &waiters{ended: make(chan struct{})}
 	}
-	done := p.done
+	w := p.waiters
 	e.mu.Unlock()
 
-	var err error
 	select {
-	case <-done:
+	case <-w.ended:
+		return w.status, nil
 	case <-ctx.Done():
-		err = ctx.Err()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return r.status(), err
+	return r.status(), ctx.Err()
+}
+
+// waiters are those who wait for a message's end. What they get is its status then:
+// it may be retried before they look.
+type waiters struct {
+	ended  chan struct{} // closed by release
+	status Status        // written before that
 }

@@ -23,6 +23,9 @@ func (t *Tracing) Submit(ctx context.Context, s *engine.Submission) func(engine.
 	carrier := propagation.MapCarrier{}
 	t.propagator.Inject(ctx, carrier)
 	origin := engine.Origin{Traceparent: carrier["traceparent"], Tracestate: carrier["tracestate"]}
+	if !engine.ValidTracestate(origin.Tracestate) { // as long as the request's may be
+		origin.Tracestate = ""
+	}
 	if s.Origin != nil {
 		origin.CloudEvent = s.Origin.CloudEvent
 	}

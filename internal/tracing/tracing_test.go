@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
+	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/internal/tracing"
 )
@@ -150,6 +151,42 @@ func TestTheEnvironmentDecides(t *testing.T) {
 			if err := traces.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// Tracing does not change what is accepted, and makes no span of what is invalid.
+func TestTracingChangesNoAnswer(t *testing.T) {
+	t.Parallel()
+	e, traces, recorder := start(t)
+	echo := engine.HandlerFunc(func(context.Context, *engine.Message) (engine.Result, error) { return engine.Result{}, nil })
+	if err := e.Register("work", echo, engine.Policy{}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := api.New(e, api.Config{Middleware: []func(http.Handler) http.Handler{traces.Middleware}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := "a=" + strings.Repeat("x", 250) + ",b=" + strings.Repeat("y", 250) + ",c=" + strings.Repeat("z", 100)
+	for _, c := range []struct {
+		body   string
+		status int
+	}{
+		{`{"message_type":"work"}`, http.StatusAccepted},
+		{`{"message_type":"` + strings.Repeat("x", 1<<20) + `"}`, http.StatusUnprocessableEntity},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/v1/messages", strings.NewReader(c.body))
+		r.Header.Set("Traceparent", parent)
+		r.Header.Set("Tracestate", long)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.status {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	}
+	for _, span := range recorder.Ended() {
+		if len(span.Name()) > 200 {
+			t.Errorf("a span's name has %d bytes", len(span.Name()))
 		}
 	}
 }
