@@ -44,6 +44,7 @@ fuzz: ## every fuzz target for FUZZTIME
 		package=$$(dirname $$(grep -rlE --include=*_test.go "func $$target\(" .)); \
 		echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 	done
+	$(GO) test -run PropertyContract -timeout 0 . -rapid.checks 1000 -rapid.seed $$(date +%s)
 
 bench: ## all benchmarks, each against its floor, with the server's GC setting
 	GOGC=400 $(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws

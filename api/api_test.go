@@ -83,6 +83,7 @@ func TestHostileBodies(t *testing.T) {
 		{"chunks without end are cut off", head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("4000\r\n"+strings.Repeat("x", 0x4000)+"\r\n", 6), http.StatusRequestEntityTooLarge, "message_too_large"},
 		{"a body that does not come", head + "Content-Length: 5000\r\n\r\n{", http.StatusRequestTimeout, "request_timeout"},
 		{"chunks that do not come", head + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", http.StatusRequestTimeout, "request_timeout"},
+		{"a small body that does not come", head + "Content-Length: 100\r\n\r\n{", http.StatusRequestTimeout, "request_timeout"},
 		{"broken JSON", head + "Content-Length: 2\r\n\r\n{\"", http.StatusBadRequest, "malformed_json"},
 		{"invalid UTF-8", head + "Content-Length: 22\r\n\r\n{\"message_type\":\"\xff\xff\xff\"}", http.StatusBadRequest, "malformed_json"},
 		{"raw bytes over the limit", "POST /v1/handlers/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", http.StatusRequestEntityTooLarge, "message_too_large"},

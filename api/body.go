@@ -26,12 +26,9 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	if r.ContentLength < 0 || r.ContentLength > 4<<10 {
-		// Small bodies mostly came with the headers, which have a timeout too.
-		control := http.NewResponseController(w)
-		if control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil {
-			defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-		}
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil {
+		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
 	var body []byte
 	var err error

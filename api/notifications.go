@@ -110,8 +110,12 @@ func readPage(sub *engine.Subscription, limit int) (page, error) {
 		if err != nil && !errors.Is(err, engine.ErrClosed) {
 			return p, err
 		}
-		if d.Gap != nil {
+		switch {
+		case d.Gap == nil:
+		case p.gap == nil:
 			p.gap = d.Gap
+		default: // the log shrank while it was read
+			p.gap.To, p.gap.Cursor = d.Gap.To, d.Gap.Cursor
 		}
 		p.notifications = append(p.notifications, d.Notifications...)
 		if d.Empty() && sub.Cursor() == before {

@@ -11,7 +11,7 @@ import (
 )
 
 // parseQuery reads a query whose parameters all have to be known and single; a
-// known name that ends in '.' stands for all that begin with it.
+// known name that ends in '.' or '[' stands for all that begin with it.
 func parseQuery(u *url.URL, known ...string) (map[string]string, error) {
 	values, err := wire.ParseQuery(u)
 	if err != nil {
@@ -20,11 +20,14 @@ func parseQuery(u *url.URL, known ...string) (map[string]string, error) {
 	query := make(map[string]string, len(values))
 	for name, all := range values {
 		isKnown := slices.ContainsFunc(known, func(k string) bool {
-			return name == k || strings.HasSuffix(k, ".") && strings.HasPrefix(name, k) && name != k
+			if strings.HasSuffix(k, ".") || strings.HasSuffix(k, "[") {
+				return strings.HasPrefix(name, k) && name != k
+			}
+			return name == k
 		})
 		switch {
 		case !isKnown:
-			return nil, wire.BadParameter(name, "is not a parameter here: use "+strings.Join(known, ", "))
+			return nil, wire.BadParameter(name, "is not a parameter here: use "+strings.Join(slices.DeleteFunc(slices.Clone(known), func(k string) bool { return strings.HasSuffix(k, "[") }), ", "))
 		case len(all) > 1:
 			return nil, wire.BadParameter(name, "is given more than once")
 		}

@@ -147,19 +147,27 @@ func pointAt(r *http.Request, mode wire.CloudEventMode, err error) error {
 // metadataPrefix begins the query parameters that become metadata.
 const metadataPrefix = "metadata."
 
+// metadataName returns the name of the metadata that a parameter is: people write
+// metadata.name, generated clients metadata[name] (OpenAPI's deepObject).
+func metadataName(parameter string) string {
+	if inner, is := strings.CutPrefix(parameter, "metadata["); is {
+		if name, is := strings.CutSuffix(inner, "]"); is {
+			return name
+		}
+	}
+	return strings.TrimPrefix(parameter, metadataPrefix)
+}
+
 // readOptions reads the message's options from the query.
 func readOptions(u *url.URL, into *engine.Submission) error {
 	if u.RawQuery == "" {
 		return nil
 	}
-	query, err := parseQuery(u, append(wire.OptionNames(), metadataPrefix)...)
+	query, err := parseQuery(u, append(wire.OptionNames(), metadataPrefix, "metadata[")...)
 	if err != nil {
 		return err
 	}
 	for name, value := range query {
-		if name == metadataPrefix {
-			return wire.BadParameter(name, "names nothing: write metadata.<name>=<value>")
-		}
 		reason, known := wire.SetOption(into, name, value)
 		if reason != "" {
 			return wire.BadParameter(name, reason)
@@ -168,7 +176,7 @@ func readOptions(u *url.URL, into *engine.Submission) error {
 			if into.Metadata == nil {
 				into.Metadata = make(map[string]string)
 			}
-			into.Metadata[strings.TrimPrefix(name, metadataPrefix)] = value
+			into.Metadata[metadataName(name)] = value
 		}
 	}
 	return nil

@@ -105,7 +105,7 @@ func TestSubmitBytes(t *testing.T) {
 	data := []byte("[\x00\xff")
 	params := &client.SubmitBytesParams{
 		Priority: new(9),
-		Metadata: &map[string]any{"metadata.tenant": "acme"},
+		Metadata: &map[string]string{"tenant": "acme"},
 	}
 	// JSON that is none: a result is never taken for a problem document.
 	response, err := c.SubmitBytesWithBodyWithResponse(t.Context(), "echo", params, "application/json", bytes.NewReader(data))

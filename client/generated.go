@@ -654,8 +654,8 @@ type SubmitBytesParams struct {
 	// IdempotencyTTL How long the key is remembered.
 	IdempotencyTTL *IdempotencyTTL `form:"idempotency_ttl,omitempty" json:"idempotency_ttl,omitempty"`
 
-	// Metadata Metadata, one parameter `metadata.{name}={value}` each.
-	Metadata *map[string]interface{} `form:"metadata,omitempty" json:"metadata,omitempty"`
+	// Metadata Metadata, one parameter `metadata[name]=value` each; or shorter, `metadata.name=value`.
+	Metadata *map[string]string `json:"metadata,omitempty"`
 
 	// IdempotencyKey Makes sending twice safe: with the same key and the same message the answer is the first receipt, with
 	// `Idempotency-Replayed: true`; with another message it is 422. Bare, or a quoted string.
@@ -1081,9 +1081,10 @@ type ClientInterface interface {
 	// (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 	// from the receipt's `cursor` misses nothing, even if the work was done in between.
 	//
-	// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-	// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-	// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+	// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+	// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+	// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+	// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1096,9 +1097,10 @@ type ClientInterface interface {
 	// (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 	// from the receipt's `cursor` misses nothing, even if the work was done in between.
 	//
-	// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-	// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-	// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+	// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+	// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+	// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+	// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1288,9 +1290,10 @@ func (c *Client) ListMessages(ctx context.Context, params *ListMessagesParams, r
 // (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 // from the receipt's `cursor` misses nothing, even if the work was done in between.
 //
-// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1313,9 +1316,10 @@ func (c *Client) SubmitMessageWithBody(ctx context.Context, params *SubmitMessag
 // (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 // from the receipt's `cursor` misses nothing, even if the work was done in between.
 //
-// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1733,7 +1737,7 @@ func NewSubmitBytesRequestWithBody(server string, messageType string, params *Su
 
 		if params.Metadata != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "metadata", *params.Metadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "object", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("deepObject", true, "metadata", *params.Metadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "object", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2573,9 +2577,10 @@ type ClientWithResponsesInterface interface {
 	// (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 	// from the receipt's `cursor` misses nothing, even if the work was done in between.
 	//
-	// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-	// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-	// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+	// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+	// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+	// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+	// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2588,9 +2593,10 @@ type ClientWithResponsesInterface interface {
 	// (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 	// from the receipt's `cursor` misses nothing, even if the work was done in between.
 	//
-	// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-	// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-	// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+	// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+	// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+	// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+	// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3181,9 +3187,10 @@ func (c *ClientWithResponses) ListMessagesWithResponse(ctx context.Context, para
 // (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 // from the receipt's `cursor` misses nothing, even if the work was done in between.
 //
-// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3202,9 +3209,10 @@ func (c *ClientWithResponses) SubmitMessageWithBodyWithResponse(ctx context.Cont
 // (`Prefer: wait=10`, RFC 7240): then the answer is 200 with the outcome if it comes in time, else 202. Subscribing
 // from the receipt's `cursor` misses nothing, even if the work was done in between.
 //
-// A CloudEvent is a message too: its type names the handler, its extension attribute `responsenotification` the
-// prefix, `partitionkey` the key, `expirytime` the expiry, and the others become metadata. In binary mode the
-// attributes are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
+// A CloudEvent is a message too: its type names the handler. Extension attributes that are named as an option is, without
+// underscores (`responsenotification`, `priority`, `delay`, `maxattempts`, `idempotencykey`, …), are options, and so are
+// CloudEvents' own `partitionkey` (the key) and `expirytime`; the others become metadata. In binary mode the attributes
+// are `ce-` headers and the body is the data. A batch of them is answered 207, as POST /v1/messages/batch is.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -48,6 +48,7 @@ type connection struct {
 	answers      []byte               // frames
 	announce     bool                 // the draining frame is to be written
 	slow         bool                 // writeSlowly runs
+	over         bool                 // the subscription has no more
 	ended        bool                 // drained is closed
 	closed       bool
 	aborted      bool // before start: the socket is to be closed at once
@@ -143,6 +144,9 @@ func (c *connection) flush(b *batch) {
 	}
 	out, more := c.gather(b)
 	if len(out) == 0 {
+		if c.over {
+			c.end()
+		}
 		if more {
 			c.list() // read, but nothing to write: the subscription has to be polled empty
 		}
@@ -181,7 +185,7 @@ func (c *connection) gather(b *batch) (out []byte, more bool) {
 	}
 	d, err := c.subscription.Poll(b.notifications)
 	if err != nil {
-		c.end()
+		c.over = true
 		return b.out, false
 	}
 	if c.frames != nil {
@@ -262,6 +266,9 @@ func (c *connection) writeSlowly() {
 		out, _ := c.gather(&b)
 		if len(out) == 0 || c.closed || c.socket.closing.Load() {
 			c.slow = false
+			if c.over {
+				c.end()
+			}
 			c.mu.Unlock()
 			c.list() // what came between is the flusher's
 			return

@@ -150,7 +150,9 @@ func (a *App) Stop(ctx context.Context) error {
 		a.logger.Warn("some subscribers were cut", "error", closeErr)
 	}
 	if a.http != nil {
-		if closeErr := a.http.Shutdown(goodbye); closeErr != nil {
+		answers, cancel := context.WithTimeout(ctx, closeTimeout) // of its own: slow subscribers have used up theirs
+		defer cancel()
+		if closeErr := a.http.Shutdown(answers); closeErr != nil {
 			_ = a.http.Close()
 		}
 		a.serving.Wait()

@@ -111,9 +111,9 @@ func withParameter(e RequestExample, parameter *v3.Parameter) (RequestExample, e
 		for _, element := range value {
 			query.Add(parameter.Name, fmt.Sprint(element))
 		}
-	case map[string]any: // exploded
+	case map[string]any: // a deepObject
 		for name, member := range value {
-			query.Add(name, fmt.Sprint(member))
+			query.Add(parameter.Name+"["+name+"]", fmt.Sprint(member))
 		}
 	default:
 		query.Add(parameter.Name, parameter.Example.Value)

@@ -9,6 +9,10 @@ import (
 // cacheSlots is how many recent notifications are kept encoded, a power of two.
 const cacheSlots = 1024
 
+// cacheBytes is how large an encoding may be to be kept, so that a cache holds a few
+// MiB at most.
+const cacheBytes = 4 << 10
+
 // Cache has recent notifications in one wire format, by number, so that each is
 // encoded once, whoever comes first, and shared by all who send it. One that was
 // displaced by a newer is encoded again. Any goroutine may use it.
@@ -32,6 +36,8 @@ func (c *Cache) Get(n *engine.Notification) []byte {
 		return e.bytes
 	}
 	e := &encoded{number: n.Number, bytes: c.encode(n)}
-	slot.Store(e)
+	if len(e.bytes) <= cacheBytes {
+		slot.Store(e)
+	}
 	return e.bytes
 }

@@ -90,6 +90,9 @@ func ParseTime(into *time.Time, text string) (reason string) {
 		}
 		return fmt.Sprintf("%.40q is not a time of RFC 3339, such as 2026-11-24T18:00:00Z", text)
 	}
+	if t.IsZero() { // which means none
+		return fmt.Sprintf("%.40q is too long ago", text)
+	}
 	*into = t
 	return ""
 }

@@ -57,6 +57,10 @@ async function succeed(): Promise<void> {
   expect(message.metadata?.["tenant"] === "acme", "the metadata back");
   const result = await api.GET("/v1/messages/{id}/result", { params: { path: { id } }, parseAs: "text" });
   expect(result.data === '{"user":42}', `the data back, not ${String(result.data)}`);
+  const bytes = must(await api.POST("/v1/handlers/{message_type}", {
+    params: { path: { message_type: "count" }, query: { metadata: { tenant: "acme" } }, header: prefer },
+  }));
+  expect("accepted_at" in bytes && bytes.metadata?.["tenant"] === "acme", "the metadata of bytes back");
 }
 
 async function submitBytes(): Promise<void> {
