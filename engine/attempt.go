@@ -28,9 +28,9 @@ type attempt struct {
 
 	observed *observation // nil without an observer
 
-	// returned is written by the worker and read by it after the handler
-	// returned.
-	returned returned
+	// result and failed are what the handler returned; the worker's own.
+	result Result
+	failed *failed // nil on success
 
 	// late: the handler returned after the outcome was published without it; the
 	// worker's own.
@@ -48,20 +48,19 @@ type attempt struct {
 	state State // what the attempt came to
 }
 
-// returned is what a handler returned. The methods of its error are its own code,
-// and may panic: they are called where that is caught, and never again.
-type returned struct {
-	result Result
+// failed is a handler's error. The error's methods are its own code, and may panic:
+// they are called where that is caught, and never again.
+type failed struct {
 	err    error
-	told   *Error     // err as clients are told it
-	marked *directive // nil if err has none
-	text   string     // err as the operator is told it
+	told   *Error     // as clients are told it
+	marked *directive // nil if it has none
+	text   string     // as the operator is told it
 	stack  []byte     // of a panic
 }
 
-func (r *returned) fail(err error) {
-	r.marked, _ = errors.AsType[*directive](err)
-	r.told, r.text, r.err = told(err), describe(err), err
+func newFailed(err error) *failed {
+	marked, _ := errors.AsType[*directive](err)
+	return &failed{err: err, told: told(err), marked: marked, text: describe(err)}
 }
 
 // begin binds a to the message it runs. The caller holds Engine.mu.
@@ -91,13 +90,12 @@ func (a *attempt) execute() {
 		a.ctx.inherit(ctx)
 	}
 	a.call()
-	ret := &a.returned
-	if limit := a.engine.cfg.MaxResultBytes; ret.err == nil && int64(len(ret.result.Data)) > limit {
-		ret.fail(Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
-			"the result has %d bytes, at most %d are allowed", len(ret.result.Data), limit)}))
+	if limit := a.engine.cfg.MaxResultBytes; a.failed == nil && int64(len(a.result.Data)) > limit {
+		a.failed = newFailed(Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
+			"the result has %d bytes, at most %d are allowed", len(a.result.Data), limit)}))
 	}
 	if a.observed != nil {
-		a.observed.run.Returned(ret.err)
+		a.observed.run.Returned(a.err())
 	}
 	a.end()
 }
@@ -106,16 +104,24 @@ func (a *attempt) execute() {
 func (a *attempt) call() {
 	defer func() {
 		if p := recover(); p != nil {
-			a.returned.stack = debug.Stack()
-			a.returned.fail(&Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: fmt.Errorf("panic: %v", p)})
+			a.failed = newFailed(&Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: fmt.Errorf("panic: %v", p)})
+			a.failed.stack = debug.Stack()
 		}
 	}()
 	result, err := a.handler.Handle(&a.ctx, a.message)
 	if err != nil {
-		a.returned.fail(err)
+		a.failed = newFailed(err)
 		return
 	}
-	a.returned.result = result
+	a.result = result
+}
+
+// err is what the handler returned.
+func (a *attempt) err() error {
+	if a.failed == nil {
+		return nil
+	}
+	return a.failed.err
 }
 
 // end marks the handler as returned and frees its context.

@@ -206,9 +206,9 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 		e.unblock(r, now)
 	} else {
 		a.over = true
-		v := a.judge(a.ctx.ending(a.returned.err))
+		v := a.judge(a.ctx.ending(a.err()))
 		if v.state == StateSucceeded {
-			r.succeed(a.returned.result)
+			r.succeed(a.result)
 		}
 		e.conclude(a, v, now)
 		a.state = r.state // a shutdown may have cancelled what was to follow
@@ -253,7 +253,8 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 // what its handler returned: the attempt is kept with its message. The caller is its
 // worker.
 func (e *Engine) report(a *attempt) {
-	defer func() { a.returned = returned{} }()
+	failed := a.failed
+	a.failed, a.result = nil, Result{}
 	if a.observed != nil {
 		a.observed.run.Settled(a.state, a.state.Terminal() && a.message.ResponseNotification != "")
 	}
@@ -261,24 +262,24 @@ func (e *Engine) report(a *attempt) {
 	switch {
 	case a.state == StateScheduled:
 		message = "message snoozed"
-	case a.state == StateRetrying && a.returned.stack == nil:
+	case a.state == StateRetrying && failed != nil && failed.stack == nil:
 		level, message = slog.LevelWarn, "attempt failed: another one follows"
 	case a.late:
 		level, message = slog.LevelWarn, "stuck handler returned"
-	case a.returned.stack != nil:
+	case failed != nil && failed.stack != nil:
 		level, message = slog.LevelError, "handler crashed"
-	case a.returned.err != nil:
+	case failed != nil:
 		level, message = slog.LevelWarn, "message did not succeed"
 	}
 	if !e.cfg.Logger.Enabled(context.Background(), level) {
 		return
 	}
 	attrs := a.attrs()
-	if a.returned.err != nil {
-		attrs = append(attrs, slog.String("error", a.returned.text))
-	}
-	if a.returned.stack != nil {
-		attrs = append(attrs, slog.String("stack", string(a.returned.stack)))
+	if failed != nil {
+		attrs = append(attrs, slog.String("error", failed.text))
+		if failed.stack != nil {
+			attrs = append(attrs, slog.String("stack", string(failed.stack)))
+		}
 	}
 	e.cfg.Logger.LogAttrs(context.Background(), level, message, attrs...)
 }
@@ -294,9 +295,9 @@ func describe(err error) string {
 // replace ends a worker whose handler called runtime.Goexit, as a test's Fatal
 // does: the goroutine cannot be kept, its message and its slot can.
 func (e *Engine) replace(a *attempt) {
-	a.returned.fail(&Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: errors.New("the handler called runtime.Goexit")})
+	a.failed = newFailed(&Error{Code: CodeHandlerCrashed, Message: "handler crashed", Cause: errors.New("the handler called runtime.Goexit")})
 	if a.observed != nil {
-		a.observed.run.Returned(a.returned.err)
+		a.observed.run.Returned(a.failed.err)
 	}
 	a.end()
 	e.mu.Lock()

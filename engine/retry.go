@@ -69,18 +69,18 @@ func (a *attempt) judge(cause error) verdict {
 		return verdict{state: StateCancelled, failure: ending(cause)}
 	case cause != nil:
 		return a.tryAgain(a.timedOut())
-	case a.returned.err == nil:
+	case a.failed == nil:
 		return verdict{state: StateSucceeded}
 	}
-	switch marked := a.returned.marked; {
+	switch marked := a.failed.marked; {
 	case marked == nil:
-		return a.tryAgain(a.returned.told)
+		return a.tryAgain(a.failed.told)
 	case marked.kind == snooze:
 		return verdict{state: StateScheduled, wait: marked.after}
 	case marked.kind == permanent:
-		return verdict{state: StateFailed, failure: a.returned.told}
+		return verdict{state: StateFailed, failure: a.failed.told}
 	}
-	marked, v := a.returned.marked, a.tryAgain(a.returned.told)
+	marked, v := a.failed.marked, a.tryAgain(a.failed.told)
 	v.wait = marked.after
 	return v
 }

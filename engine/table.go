@@ -68,18 +68,13 @@ func (t *table) keep(r *record) {
 	if t.history.len() > 2*t.limit {
 		t.compact()
 	}
-	t.remember(ended{id: r.message.ID, size: r.size, place: r.place})
+	r.kept = t.history.end
+	*t.history.push() = ended{id: r.message.ID, size: r.size, place: r.place}
 	t.kept++
 	t.historyBytes += r.size
 	for t.kept > t.limit || t.historyBytes > t.limitBytes {
 		t.forgetOldest()
 	}
-}
-
-// remember appends an entry, and tells its record where it is.
-func (t *table) remember(entry ended) {
-	entry.place.record().kept = t.history.end
-	*t.history.push() = entry
 }
 
 // compact takes the empty entries out, of which a message that is retried again and
@@ -89,7 +84,8 @@ func (t *table) compact() {
 	t.history = newRing[ended](old.end)
 	for n := old.first; n < old.end; n++ {
 		if entry := *old.at(n); entry.place.block != nil {
-			t.remember(entry)
+			entry.place.record().kept = t.history.end
+			*t.history.push() = entry
 		}
 	}
 }
