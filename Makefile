@@ -21,6 +21,9 @@ build: ## the static binary, bin/server
 test: ## format, vet, and all tests under the race detector
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	@for tool in node npm python3 java; do \
+		command -v $$tool >/dev/null || echo "no $$tool: the tests that need it are skipped, or fail with CI=true"; \
+	done
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null; then \
 		echo "$(GO) test -race ./..."; $(GO) test -race -timeout 10m ./...; \
 	else \
