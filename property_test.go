@@ -388,8 +388,8 @@ func pointsElsewhere(r *contract.Request, pointer string) bool {
 		return strings.Contains(r.Operation.Path, pointer)
 	case pointer == "/backoff/max": // which its default stands for
 		return bytes.Contains(r.Body, []byte(`"initial"`))
-	case pointer == "/metadata": // parameters that begin with metadata.
-		return strings.Contains(r.Query, "metadata.")
+	case pointer == "/metadata": // parameters that begin with it
+		return strings.Contains(r.Query, "metadata")
 	case pointer == "/type": // an event's, in the path
 		return event
 	}

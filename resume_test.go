@@ -229,7 +229,6 @@ type serverEvent struct{ id, name, data string }
 type eventReader struct {
 	lines *bufio.Reader
 	id    string // stays from event to event
-	retry string
 }
 
 // next returns the next event, or a change of the id alone, which has no data.
@@ -249,8 +248,6 @@ func (r *eventReader) next() (serverEvent, error) {
 			event.name = value
 		case "data":
 			event.data += value
-		case "retry":
-			r.retry = value
 		case "":
 			if line == "\n" {
 				event.id = r.id

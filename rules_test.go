@@ -271,9 +271,10 @@ func TestMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	made := []string{"bin", "testdata"} // by make build, and by a property that failed
 	folders := make(map[string]bool)
 	for _, entry := range entries {
-		if entry.IsDir() && entry.Name()[0] != '.' {
+		if entry.IsDir() && entry.Name()[0] != '.' && !slices.Contains(made, entry.Name()) {
 			folders[entry.Name()] = true
 		}
 	}

@@ -42,7 +42,7 @@ func decodeBatch(h http.Header, body []byte) ([]wire.Item, wire.CloudEventMode, 
 		return items, wire.BatchCloudEvents, err
 	case media == "application/x-ndjson", media == "application/jsonl", undeclared(media) && begins(body, "{"):
 		items, err = wire.DecodeLines(body)
-	case isJSON(media), undeclared(media) && begins(body, "["):
+	case carriesJSON(media), undeclared(media) && begins(body, "["):
 		items, err = wire.DecodeArray(body)
 	default:
 		err = wire.NewProblem("unsupported_media_type", fmt.Sprintf(
@@ -54,6 +54,9 @@ func decodeBatch(h http.Header, body []byte) ([]wire.Item, wire.CloudEventMode, 
 // submitEventsTo submits a batch of CloudEvents to one handler, with the query's
 // options for each.
 func (s *server) submitEventsTo(w http.ResponseWriter, r *http.Request, messageType string, body []byte) error {
+	if r.URL.Query().Has("idempotency_key") {
+		return wire.BadParameter("idempotency_key", "is for one message: give each event of a batch its idempotencykey")
+	}
 	items, err := wire.DecodeCloudEvents(body)
 	if err != nil {
 		return err

@@ -15,6 +15,17 @@ import (
 // has arrived; memory for a larger one grows with what comes.
 const exactBody = 64 << 10
 
+// boundBody gives a request's body its time, also one that nobody reads: net/http
+// does, before it answers.
+func (s *server) boundBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // not every connection has one
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // readBody reads a request's body into memory of its own. A body that says it is
 // too large is refused unread, one that turns out so is cut off, and one that
 // dawdles ends at the timeout.
@@ -26,10 +37,6 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil {
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	}
 	var body []byte
 	var err error
 	if 0 < r.ContentLength && r.ContentLength <= exactBody {
@@ -39,6 +46,8 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 		body, err = io.ReadAll(http.MaxBytesReader(innermost(w), r.Body, limit))
 	}
 	if err == nil {
+		// What follows may take longer, and the connection is watched by reading.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		return body, nil
 	}
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
@@ -64,5 +73,6 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 }
 
 func tooLarge(limit int64) error {
-	return wire.NewProblem("message_too_large", fmt.Sprintf("the body has more than %d bytes: send less, or start the server with a larger --max-message-bytes", limit))
+	return wire.NewProblem("message_too_large", fmt.Sprintf(
+		"the body has more than %d bytes: send less, a batch in several, or start the server with a larger --max-message-bytes", limit))
 }

@@ -8,8 +8,8 @@
 //	http.ListenAndServe("127.0.0.1:8080", rest)
 //
 // The handler starts no goroutine, and may be mounted beside others. It reads a body
-// within bounds: of size by the engine's MaxMessageBytes, of time by
-// Config.BodyTimeout.
+// within bounds: of size by the engine's MaxMessageBytes, or 16 MiB for a batch; of
+// time by Config.BodyTimeout.
 //
 // # Event streams
 //

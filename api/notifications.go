@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/munnerz/goautoneg"
 
@@ -21,10 +23,7 @@ const (
 // readNotifications answers with what the log has and will have: an event stream,
 // or, for who asks for JSON, a page.
 func (s *server) readNotifications(w http.ResponseWriter, r *http.Request) error {
-	media := typeEventStream
-	if accept := r.Header.Get("Accept"); accept != "" {
-		media = goautoneg.Negotiate(accept, []string{typeEventStream, typeJSON, typeEventBatch})
-	}
+	media := negotiate(r.Header["Accept"])
 	w.Header().Add("Vary", "Accept")
 	switch media {
 	case typeEventStream:
@@ -33,6 +32,22 @@ func (s *server) readNotifications(w http.ResponseWriter, r *http.Request) error
 		return s.pageNotifications(w, r, media)
 	}
 	return wire.NewProblem("not_acceptable", "use Accept: "+typeEventStream+", "+typeJSON+" or "+typeEventBatch)
+}
+
+// negotiate picks an answer's media type (RFC 9110, section 12.5.1); "" if none will
+// do.
+func negotiate(lines []string) string {
+	offers := []string{typeEventStream, typeJSON, typeEventBatch}
+	accept := strings.Join(lines, ",")
+	if strings.TrimSpace(accept) == "" {
+		return typeEventStream
+	}
+	for _, clause := range goautoneg.ParseAccept(accept) {
+		if clause.Q == 0 { // not acceptable, which the package does not know
+			offers = slices.DeleteFunc(offers, func(offer string) bool { return offer == clause.Type+"/"+clause.SubType })
+		}
+	}
+	return goautoneg.Negotiate(accept, offers)
 }
 
 const (

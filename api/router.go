@@ -84,6 +84,7 @@ func New(e *engine.Engine, cfg Config) (http.Handler, error) {
 	}
 	r := chi.NewRouter()
 	r.Use(cfg.Middleware...)
+	r.Use(s.boundBody)
 	if len(cfg.AllowOrigins) > 0 {
 		r.Use(s.cors())
 	}
@@ -181,13 +182,8 @@ func (s *server) crashed(w http.ResponseWriter, r *http.Request, p any) {
 		panic(p)
 	}
 	s.cfg.Logger.Error("request crashed", slog.String("path", r.URL.Path), slog.Any("panic", p))
-	wire.ProblemFor(errCrashed{}).Write(w)
+	wire.NewProblem("internal_error", "the server failed to answer; its log says why").Write(w)
 }
-
-// errCrashed is what a panic is told as.
-type errCrashed struct{}
-
-func (errCrashed) Error() string { return "crashed" }
 
 func notFound(_ http.ResponseWriter, r *http.Request) error {
 	return wire.NewProblem("not_found", "there is nothing at "+r.URL.Path+": GET / lists what there is")

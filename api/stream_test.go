@@ -89,3 +89,34 @@ func TestAReaderThatTakesNothingIsCut(t *testing.T) {
 		}
 	}
 }
+
+func TestNotificationsAreNegotiated(t *testing.T) {
+	t.Parallel()
+	server := start(t, api.Config{})
+	for _, c := range []struct {
+		accept []string
+		status int
+		media  string
+	}{
+		{nil, http.StatusOK, "text/event-stream"},
+		{[]string{"*/*"}, http.StatusOK, "text/event-stream"},
+		{[]string{"application/json"}, http.StatusOK, "application/json"},
+		{[]string{"text/event-stream;q=0, */*"}, http.StatusOK, "application/json"},
+		{[]string{"image/png", "application/cloudevents-batch+json"}, http.StatusOK, "application/cloudevents-batch+json"},
+		{[]string{"application/json;q=0, text/event-stream;q=0"}, http.StatusNotAcceptable, "application/problem+json"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/notifications", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header["Accept"] = c.accept
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if media := response.Header.Get("Content-Type"); response.StatusCode != c.status || media != c.media {
+			t.Errorf("%q: %d %s", c.accept, response.StatusCode, media)
+		}
+	}
+}

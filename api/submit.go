@@ -70,14 +70,15 @@ func checkJSONType(contentType string, body []byte) error {
 		return nil
 	}
 	media, _, _ := mime.ParseMediaType(contentType)
-	if isJSON(media) || undeclared(media) && (begins(body, "{") || begins(body, "[")) {
+	if carriesJSON(media) || undeclared(media) && (begins(body, "{") || begins(body, "[")) {
 		return nil
 	}
 	return wire.NewProblem("unsupported_media_type", fmt.Sprintf(
 		"the Content-Type is %.60q: send application/json here, or bytes of any type to POST /v1/handlers/{message_type}", contentType))
 }
 
-func isJSON(media string) bool {
+// carriesJSON leaves a JSON Patch out, which is no message and no merge patch.
+func carriesJSON(media string) bool {
 	return media == typeJSON || strings.HasSuffix(media, "+json") && media != "application/json-patch+json"
 }
 
@@ -147,15 +148,24 @@ func pointAt(r *http.Request, mode wire.CloudEventMode, err error) error {
 // metadataPrefix begins the query parameters that become metadata.
 const metadataPrefix = "metadata."
 
-// metadataName returns the name of the metadata that a parameter is: people write
-// metadata.name, generated clients metadata[name] (OpenAPI's deepObject).
-func metadataName(parameter string) string {
-	if inner, is := strings.CutPrefix(parameter, "metadata["); is {
-		if name, is := strings.CutSuffix(inner, "]"); is {
-			return name
+// setMetadata sets what a parameter says: people write metadata.name, generated
+// clients metadata[name] (OpenAPI's deepObject).
+func setMetadata(into *engine.Submission, parameter, value string) error {
+	name, plain := strings.CutPrefix(parameter, metadataPrefix)
+	if !plain {
+		inner, closed := strings.CutSuffix(strings.TrimPrefix(parameter, "metadata["), "]")
+		if name = inner; !closed || name == "" || strings.ContainsAny(name, "[]") {
+			return wire.BadParameter(parameter, "names no metadata: write metadata.<name>=<value>")
 		}
 	}
-	return strings.TrimPrefix(parameter, metadataPrefix)
+	if _, given := into.Metadata[name]; given {
+		return wire.BadParameter(parameter, "is given twice")
+	}
+	if into.Metadata == nil {
+		into.Metadata = make(map[string]string)
+	}
+	into.Metadata[name] = value
+	return nil
 }
 
 // readOptions reads the message's options from the query.
@@ -173,10 +183,9 @@ func readOptions(u *url.URL, into *engine.Submission) error {
 			return wire.BadParameter(name, reason)
 		}
 		if !known {
-			if into.Metadata == nil {
-				into.Metadata = make(map[string]string)
+			if err := setMetadata(into, name, value); err != nil {
+				return err
 			}
-			into.Metadata[metadataName(name)] = value
 		}
 	}
 	return nil

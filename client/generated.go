@@ -277,7 +277,7 @@ type Handler struct {
 	Running   int `json:"running"`
 	Scheduled int `json:"scheduled"`
 
-	// Stuck Handlers that run on after their message ended without them.
+	// Stuck Handlers that run on after their message went on without them.
 	Stuck     int `json:"stuck"`
 	Submitted int `json:"submitted"`
 }
@@ -539,7 +539,7 @@ type Submission struct {
 	// DeliverAt Holds the message back until then; not together with delay.
 	DeliverAt time.Time `json:"deliver_at,omitempty,omitzero"`
 
-	// ExpiresAt The message expires if no attempt has started by then.
+	// ExpiresAt No attempt starts after that: a message that waits then expires.
 	ExpiresAt time.Time `json:"expires_at,omitempty,omitzero"`
 
 	// IdempotencyKey Any text without control characters, new for every new message.
@@ -1111,7 +1111,7 @@ type ClientInterface interface {
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list is refused as a whole.
+	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1122,7 +1122,7 @@ type ClientInterface interface {
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list is refused as a whole.
+	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1340,7 +1340,7 @@ func (c *Client) SubmitMessage(ctx context.Context, params *SubmitMessageParams,
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 // does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list is refused as a whole.
+// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1361,7 +1361,7 @@ func (c *Client) SubmitMessagesWithBody(ctx context.Context, params *SubmitMessa
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 // does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list is refused as a whole.
+// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2607,7 +2607,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list is refused as a whole.
+	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2618,7 +2618,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list is refused as a whole.
+	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3229,7 +3229,7 @@ func (c *ClientWithResponses) SubmitMessageWithResponse(ctx context.Context, par
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 // does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list is refused as a whole.
+// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3246,7 +3246,7 @@ func (c *ClientWithResponses) SubmitMessagesWithBodyWithResponse(ctx context.Con
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
 // does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list is refused as a whole.
+// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

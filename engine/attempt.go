@@ -211,7 +211,7 @@ type attemptContext struct {
 	ended error                   // why, if it ended before it was used; guarded by mu
 }
 
-// Deadline returns when the type's timeout passes.
+// Deadline returns when the attempt's timeout passes.
 func (c *attemptContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 // Done returns a channel that is closed when the attempt should stop.

@@ -102,8 +102,8 @@ type Policy struct {
 	// Timeout ends an attempt that takes longer. 0 means DefaultTimeout;
 	// negative means never.
 	Timeout time.Duration
-	// Grace is how long a handler may go on after its context ended before the
-	// outcome is published without it. 0 means DefaultGrace. The handler keeps
+	// Grace is how long a handler may go on after its context ended before its
+	// message goes on without it. 0 means DefaultGrace. The handler keeps
 	// its slot until it returns.
 	Grace time.Duration
 	// MaxAttempts is how often a message is tried before it has failed. 0 means 1:

@@ -36,11 +36,11 @@ var (
 
 // The causes (context.Cause) with which a handler's context ends.
 var (
-	// ErrTimeout: the type's timeout passed.
+	// ErrTimeout: the attempt's timeout passed.
 	ErrTimeout = errors.New("timed out")
 	// ErrCancelled: Cancel was called for the message.
 	ErrCancelled = errors.New("cancelled")
-	// ErrShutdown: the engine's Drain ran out of time.
+	// ErrShutdown: the engine's Drain ran out of time, or does not wait for it.
 	ErrShutdown = errors.New("server shut down")
 )
 
@@ -123,7 +123,8 @@ type QueueFullError struct {
 	Scope Scope
 	// MessageType is the refused submission's.
 	MessageType string
-	// Limit is the bound reached, and Unit what it counts: "messages" or "bytes".
+	// Limit is the bound reached, and Unit what it counts: "messages", "bytes" or
+	// "idempotency keys".
 	Limit int64
 	Unit  string
 	// RetryAfter estimates when there will be room, from how fast the queue
@@ -136,7 +137,7 @@ func (e *QueueFullError) Error() string {
 	if e.Scope == ScopeType {
 		return fmt.Sprintf("the queue of message type %q is full: %d %s", e.MessageType, e.Limit, e.Unit)
 	}
-	return fmt.Sprintf("the server's queue is full: %d %s", e.Limit, e.Unit)
+	return fmt.Sprintf("the server is full: %d %s", e.Limit, e.Unit)
 }
 
 // Is makes errors.Is(err, ErrQueueFull) true.

@@ -11,7 +11,7 @@ import (
 // Handler does the work of one message type. Handle is called from many
 // goroutines at once, up to the type's concurrency.
 //
-// ctx ends when the type's timeout passes, the message is cancelled, or a
+// ctx ends when the attempt's timeout passes, the message is cancelled, or a
 // shutdown runs out of time; context.Cause tells which (ErrTimeout,
 // ErrCancelled, ErrShutdown). A handler that ignores it keeps its slot until it
 // returns.

@@ -47,9 +47,6 @@ func newKeyEntry(s *Submission, receipt Receipt, now time.Time, ttl time.Duratio
 
 // replay is the first answer again.
 func (k *keyEntry) replay() Receipt {
-	if k == nil {
-		return Receipt{}
-	}
 	receipt := k.receipt
 	receipt.Replayed = true
 	return receipt
@@ -160,13 +157,6 @@ func (e *Engine) rememberKey(entry *keyEntry, r *record, now time.Time) error {
 	return nil
 }
 
-func (e *Engine) refuseReuse(t *messageType, err error) error {
-	if err == nil {
-		return nil
-	}
-	return e.refuse(t, RefusedInvalid, err)
-}
-
 // fingerprint tells submissions apart that share a key: a digest of all that
 // makes the message.
 func (s *Submission) fingerprint() (sum [sha256.Size]byte) {
@@ -181,6 +171,7 @@ func (s *Submission) fingerprint() (sum [sha256.Size]byte) {
 	} {
 		writeNumber(h, number)
 	}
+	writeNumber(h, int64(len(s.Metadata)))
 	for _, name := range slices.Sorted(maps.Keys(s.Metadata)) {
 		writeField(h, []byte(name))
 		writeField(h, []byte(s.Metadata[name]))

@@ -35,8 +35,9 @@ type Submission struct {
 	// in its key's order only when it is due.
 	Delay     time.Duration
 	DeliverAt time.Time
-	// ExpiresAt ends the message with StateExpired if no attempt has started by
-	// then; the zero time means never. It must be in the future.
+	// ExpiresAt is when attempts no longer start: a message that waits then, also
+	// for a retry, ends with StateExpired. The zero time means never. It must be in
+	// the future.
 	ExpiresAt time.Time
 	// Timeout and MaxAttempts tighten the type's policy for this message; 0 means
 	// the policy's own. More than the policy allows is refused.
@@ -87,7 +88,8 @@ type CloudEvent struct {
 type Receipt struct {
 	// ID names the message from now on.
 	ID ID
-	// State is the state at acceptance: StateQueued, or StateScheduled.
+	// State is the state at acceptance: StateQueued, StateScheduled, or StateRetrying
+	// from Retry of a message whose handler is stuck.
 	State State
 	// MessageType is the submission's.
 	MessageType string
@@ -160,8 +162,8 @@ type Status struct {
 	// means none.
 	MaxAttempts int
 	Timeout     time.Duration
-	// Attempts are the latest attempts, oldest first, at most 20; the last one is
-	// under way in StateRunning.
+	// Attempts are the latest attempts, oldest first: the current or last one, and
+	// at most 20 before it.
 	Attempts []Attempt
 	// DueAt is when a message in StateScheduled or StateRetrying is queued again;
 	// zero otherwise, and while a retry waits for a stuck handler to return.

@@ -9,7 +9,8 @@ import (
 // many goroutines at once, never under the engine's lock, and must not block.
 type Observer interface {
 	// Submit is called before a valid submission is accepted, or refused for want of
-	// room, with the submitter's ctx. It may replace s.Origin, and change nothing else.
+	// room, with the submitter's ctx. It may replace s.Origin by another valid one, and
+	// change nothing else.
 	// The function it returns is called with what became of it.
 	Submit(ctx context.Context, s *Submission) func(Receipt, error)
 	// Run is called by a worker before the handler, for every attempt; queuedAt is

@@ -20,10 +20,10 @@ const (
 	// longer than its timeout, and no attempt is left. Engine.Retry gives it new
 	// ones.
 	StateFailed State = "failed"
-	// StateCancelled is terminal: Cancel, or a shutdown that ran out of time,
+	// StateCancelled is terminal: Cancel, or a shutdown that does not wait for it,
 	// ended the message first.
 	StateCancelled State = "cancelled"
-	// StateExpired is terminal: the message's ExpiresAt came before an attempt
+	// StateExpired is terminal: the message's ExpiresAt came before another attempt
 	// could start.
 	StateExpired State = "expired"
 )

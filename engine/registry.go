@@ -101,6 +101,9 @@ func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStat
 	}
 	t.policy = policy.withDefaults()
 	e.ready.update(t)
+	if e.draining {
+		e.cancelLater() // what is paused now
+	}
 	return t.stats(), nil
 }
 

@@ -126,6 +126,9 @@ func (r *record) backoff() time.Duration {
 // holds mu.
 func (e *Engine) conclude(a *attempt, v verdict, now time.Time) {
 	r := a.record
+	if r.cancelled && !v.state.Terminal() { // nothing follows, whatever the handler made of it
+		v = verdict{state: StateCancelled, failure: ending(ErrCancelled)}
+	}
 	if v.state.Terminal() {
 		r.finishedIn = now.Sub(r.message.AcceptedAt)
 		e.settle(r, v.state, v.failure, now)
@@ -137,8 +140,10 @@ func (e *Engine) conclude(a *attempt, v verdict, now time.Time) {
 		p.uncounted++
 	}
 	r.attempt = nil
-	r.messageType.retries++
 	e.putOff(r, v.state, v.wait, now)
+	if r.state == StateRetrying {
+		r.messageType.retries++
+	}
 }
 
 // putOff lets a message wait for its time, or for a stuck handler's return. The

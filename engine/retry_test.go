@@ -349,3 +349,51 @@ func TestWait(t *testing.T) {
 		}
 	})
 }
+
+// Cancel of a running message is kept, whatever its handler returns, and when.
+func TestNothingFollowsACancel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{})
+		runs := 0
+		register(t, e, "work", engine.Policy{MaxAttempts: 3, Timeout: time.Second, Grace: 2 * time.Second}, func(ctx context.Context, _ *engine.Message) (engine.Result, error) {
+			runs++
+			<-ctx.Done()
+			time.Sleep(time.Second) // within the grace
+			return engine.Result{}, errors.New("no")
+		})
+		receipt := submit(t, e, engine.Submission{MessageType: "work"})
+		time.Sleep(1500 * time.Millisecond) // its timeout has passed
+		if status, err := e.Cancel(receipt.ID); err != nil || !status.CancelRequested {
+			t.Fatalf("%+v, %v", status, err)
+		}
+		if status, err := e.Wait(t.Context(), receipt.ID); err != nil || status.State != engine.StateCancelled || runs != 1 {
+			t.Errorf("%d runs, %+v, %v", runs, status, err)
+		}
+	})
+}
+
+// A type that is paused while the engine drains does not hold it up.
+func TestPausingWhileDraining(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{Concurrency: 1})
+		register(t, e, "work", engine.Policy{}, func(context.Context, *engine.Message) (engine.Result, error) {
+			time.Sleep(time.Second)
+			return engine.Result{}, nil
+		})
+		for range 3 {
+			submit(t, e, engine.Submission{MessageType: "work"})
+		}
+		began := time.Now()
+		drained := make(chan error)
+		go func() { drained <- e.Drain(t.Context()) }()
+		synctest.Wait()
+		if _, err := e.Reconfigure("work", func(p *engine.Policy) { p.Paused = true }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-drained; err != nil || time.Since(began) > time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+	})
+}

@@ -192,7 +192,7 @@ func (e *Engine) logStuck(attempts []*attempt) {
 	stacks := goroutineStacks()
 	for _, a := range attempts {
 		e.cfg.Logger.LogAttrs(context.Background(), slog.LevelError,
-			"handler is stuck: its message ended without it, its slot stays taken until it returns",
+			"handler is stuck: its message went on without it, its slot stays taken until it returns",
 			append(a.attrs(), slog.String("cause", a.asked.Error()), slog.String("stack", stacks[a.worker.goroutine]))...)
 	}
 }

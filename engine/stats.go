@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// RefusalReason says why Submit refused; the values are stable and few enough
+// RefusalReason says why Submit or Retry refused; the values are stable and few enough
 // for a metric's label.
 type RefusalReason string
 
@@ -16,7 +16,7 @@ const (
 	RefusedServerFull  RefusalReason = "server_full"  // ErrQueueFull, ScopeServer
 	RefusedDraining    RefusalReason = "draining"     // ErrDraining
 	RefusedTooLarge    RefusalReason = "too_large"    // ErrTooLarge
-	RefusedInvalid     RefusalReason = "invalid"      // ErrInvalid
+	RefusedInvalid     RefusalReason = "invalid"      // ErrInvalid, ErrKeyReused
 )
 
 // RefusalReasons lists all reasons.
@@ -36,8 +36,8 @@ type Stats struct {
 	// states now; QueuedBytes is what the first three hold.
 	Scheduled, Queued, Retrying, Running int
 	QueuedBytes                          int64
-	// Stuck is how many handlers go on after their outcome was published
-	// without them. They count in Running.
+	// Stuck is how many handlers go on after their message went on without them.
+	// They count in Running.
 	Stuck int
 	// Concurrency is the configured bound of Running.
 	Concurrency int
@@ -71,7 +71,7 @@ type TypeStats struct {
 	// Outcomes counts ended messages by terminal state.
 	Outcomes map[State]uint64
 	// HandlerDuration is how long handlers ran, QueueWait how long messages
-	// waited from acceptance to start.
+	// waited for a slot, from when they were queued.
 	HandlerDuration Histogram
 	QueueWait       Histogram
 }

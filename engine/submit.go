@@ -16,25 +16,23 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, err
 	}
-	if e.cfg.Observer == nil {
-		return e.accept(&s)
-	}
-	if err := e.check(&s, e.lookup(s.MessageType)); err != nil {
+	t := e.lookup(s.MessageType)
+	if err := e.check(&s, t); err != nil {
 		return Receipt{}, err
+	}
+	if e.cfg.Observer == nil {
+		return e.accept(&s, t)
 	}
 	observed := s // for the observer to change, and to escape
 	done := e.cfg.Observer.Submit(ctx, &observed)
-	receipt, err := e.accept(&observed)
+	receipt, err := e.accept(&observed, t)
 	done(receipt, err)
 	return receipt, err
 }
 
-func (e *Engine) accept(s *Submission) (Receipt, error) {
+// accept is Submit of a checked submission.
+func (e *Engine) accept(s *Submission, t *messageType) (Receipt, error) {
 	now := time.Now()
-	t := e.lookup(s.MessageType)
-	if err := e.check(s, t); err != nil {
-		return Receipt{}, err
-	}
 	r := newRecord(s, t, now)
 	// Read before the message can run: its notification has a higher number.
 	receipt := Receipt{ID: r.message.ID, State: r.state, MessageType: t.name, Cursor: e.log.cursor()}
@@ -46,8 +44,12 @@ func (e *Engine) accept(s *Submission) (Receipt, error) {
 	e.mu.Lock()
 	defer e.unlock()
 	if key != nil {
-		if first, err := e.keys.find(key, now); first != nil || err != nil {
-			return first.replay(), e.refuseReuse(t, err)
+		first, err := e.keys.find(key, now)
+		if err != nil {
+			return Receipt{}, e.refuse(t, RefusedInvalid, err)
+		}
+		if first != nil {
+			return first.replay(), nil
 		}
 	}
 	if err := e.admit(t, s, r.size, now); err != nil {

@@ -137,8 +137,8 @@ func (s *Subscription) Add(sel Selector, from Cursor) error {
 		}
 		s.set = append(s.set, sel)
 		s.router.index.add(sel, s)
-		if len(s.pending) > 0 && !s.behind && !s.all {
-			s.fallBehind() // sel may pick what the router has passed over
+		if len(s.pending) > 0 {
+			s.pending, s.behind = nil, true // sel may pick what the router has passed over since next
 		}
 		if matchesAll(sel) {
 			s.all, s.pending = true, nil
@@ -147,24 +147,20 @@ func (s *Subscription) Add(sel Selector, from Cursor) error {
 	if !from.IsZero() {
 		s.foreign = s.foreign || foreign
 		s.replayFrom(sel, start)
+		s.wakeReader()
 	}
 	return nil
 }
 
 func matchesAll(sel Selector) bool { return sel.ResponseNotification == "*" }
 
-// replayFrom makes up for what sel missed before the position from which the
-// subscription sees all that matches it. The caller holds both locks, so that the
-// router stands still between two batches.
+// replayFrom makes up for what sel missed before next, from where on the
+// subscription sees all that matches it. The caller holds mu.
 func (s *Subscription) replayFrom(sel Selector, start uint64) {
 	end := s.next
-	if !s.behind && !s.all {
-		end = s.router.routed.Load() + 1
-	}
 	if start >= end {
 		return
 	}
-	s.wakeReader()
 	for i := range s.replays {
 		if r := &s.replays[i]; r.selector == sel {
 			r.next, r.end = min(r.next, start), max(r.end, end)
@@ -195,8 +191,10 @@ func (s *Subscription) Remove(sel Selector) bool {
 	s.set = slices.Delete(s.set, i, i+1)
 	s.router.index.remove(sel, s)
 	if s.all && !slices.ContainsFunc(s.set, matchesAll) {
-		// What follows is noted by the router only from now on.
+		// What follows is noted by the router only from now on, so the reader has to
+		// come and look.
 		s.all, s.behind = false, true
+		s.wakeReader()
 	}
 	s.replays = slices.DeleteFunc(s.replays, func(r replay) bool { return r.selector == sel })
 	return true

@@ -245,3 +245,96 @@ func TestTheLogForgetsByAge(t *testing.T) {
 		}
 	})
 }
+
+// What Add replays and what is read anyway do not overlap, and leave nothing out.
+func TestAddWithACursorWhileSomethingIsUnread(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		add      string
+		from     engine.Cursor
+		expected []string
+	}{
+		"the same selector, from the beginning":   {"a", engine.CursorAt(0), []string{"a:ok", "a:ok"}},
+		"another selector, from the beginning":    {"b", engine.CursorAt(0), []string{"b:ok", "a:ok", "a:ok"}},
+		"another selector, from the own position": {"b", engine.Cursor{}, []string{"b:ok", "a:ok", "a:ok"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e := start(t, engine.Config{})
+				register(t, e, "echo", engine.Policy{}, echo)
+				sub := subscribe(t, e, "a", engine.Cursor{})
+				if d, err := sub.Poll(nil); err != nil || !d.Empty() {
+					t.Fatalf("%+v, %v", d, err)
+				}
+				for _, prefix := range []string{"b", "a", "a"} {
+					submit(t, e, engine.Submission{MessageType: "echo", ResponseNotification: prefix})
+					synctest.Wait()
+				}
+				if err := sub.Add(engine.Selector{ResponseNotification: c.add}, c.from); err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for sub.Cursor() != e.Cursor() {
+					d, err := sub.Poll(nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, texts(d.Notifications)...)
+				}
+				if !slices.Equal(got, c.expected) {
+					t.Errorf("%q, expected %q", got, c.expected)
+				}
+			})
+		})
+	}
+}
+
+// Selectors come and go under load: each is told all from where it was asked for.
+func TestAddReplaysUnderLoad(t *testing.T) {
+	t.Parallel()
+	const rounds, each = 100, 10
+	e := start(t, engine.Config{})
+	register(t, e, "echo", engine.Policy{}, echo)
+	for round := range rounds {
+		sub := subscribe(t, e, "none", engine.Cursor{})
+		from := e.Cursor()
+		prefix := fmt.Sprint("round_", round)
+		for i := range each {
+			submit(t, e, engine.Submission{MessageType: "echo", ResponseNotification: prefix})
+			if i == each/2 {
+				_, _ = sub.Poll(nil) // the reader may be ahead of the router now
+				if err := sub.Add(engine.Selector{ResponseNotification: prefix}, from); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		read(t, sub, each)
+		sub.Close()
+	}
+}
+
+// A cursor of a log that is lost is told to a reader that waits.
+func TestAddWithALostCursorWakesTheReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{})
+		sub := subscribe(t, e, "a", engine.Cursor{})
+		told := make(chan engine.Delivery, 1)
+		go func() {
+			d, _ := sub.Next(t.Context())
+			told <- d
+		}()
+		synctest.Wait()
+		lost, err := engine.ParseCursor("00000002.7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sub.Add(engine.Selector{ResponseNotification: "b"}, lost); err != nil {
+			t.Fatal(err)
+		}
+		if d := <-told; d.Gap == nil {
+			t.Errorf("%+v", d)
+		}
+	})
+}

@@ -65,7 +65,7 @@ func (t *table) add(r *record) {
 // keep moves a record that reached its outcome to the history, and forgets the
 // oldest of those that no longer fit.
 func (t *table) keep(r *record) {
-	if t.history.len() > 2*t.limit {
+	if t.history.len()/2 > t.limit {
 		t.compact()
 	}
 	r.kept = t.history.end

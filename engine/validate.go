@@ -171,12 +171,12 @@ func (s *Submission) validateMetadata() error {
 
 // cutText shortens text to at most limit bytes of valid UTF-8.
 func cutText(text string, limit int) string {
-	if len(text) > limit {
-		text = text[:limit]
-		for len(text) > 0 && !utf8.RuneStart(text[len(text)-1]) {
-			text = text[:len(text)-1]
-		}
-		text = strings.Clone(text[:max(len(text)-1, 0)]) // not to keep all of it
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= limit {
+		return text
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return strings.Clone(text[:limit]) // not to keep all of it
 }

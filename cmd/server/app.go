@@ -158,7 +158,9 @@ func (a *App) Stop(ctx context.Context) error {
 		a.serving.Wait()
 	}
 	if a.tracing != nil {
-		if traceErr := a.tracing.Shutdown(goodbye); traceErr != nil {
+		spans, cancel := context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
+		if traceErr := a.tracing.Shutdown(spans); traceErr != nil {
 			a.logger.Warn("some spans were not exported", "error", traceErr)
 		}
 	}

@@ -39,7 +39,6 @@ func (p *process) stop() {
 // publisher posts messages one after the other until it is stopped; those that were
 // not accepted it posts again, wherever the server has gone.
 type publisher struct {
-	ctx      context.Context
 	stop     context.CancelFunc
 	working  sync.WaitGroup
 	mu       sync.Mutex
@@ -49,7 +48,7 @@ type publisher struct {
 
 func publish(t *testing.T, url string) *publisher {
 	ctx, stop := context.WithCancel(t.Context())
-	p := &publisher{ctx: ctx, stop: stop, signal: make(chan struct{}, 1)}
+	p := &publisher{stop: stop, signal: make(chan struct{}, 1)}
 	p.working.Go(func() {
 		for number := 0; ctx.Err() == nil; {
 			target := process{t: t, url: url}
@@ -65,6 +64,10 @@ func publish(t *testing.T, url string) *publisher {
 			default:
 			}
 		}
+	})
+	t.Cleanup(func() {
+		stop()
+		p.working.Wait()
 	})
 	return p
 }

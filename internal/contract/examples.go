@@ -131,23 +131,23 @@ func bodyExamples(plain RequestExample, body *v3.RequestBody) ([]RequestExample,
 		if strings.Contains(contentType, "*") {
 			continue
 		}
-		nodes := map[string]*yaml.Node{}
-		if media.Example != nil {
-			nodes["example"] = media.Example
+		nodes := []*yaml.Node{media.Example}
+		for _, example := range media.Examples.FromOldest() {
+			nodes = append(nodes, example.Value)
 		}
-		for name, example := range media.Examples.FromOldest() {
-			nodes[name] = example.Value
+		if nodes[0] == nil {
+			nodes = nodes[1:]
 		}
 		if len(nodes) == 0 {
 			return nil, fmt.Errorf("the body as %s has no example", contentType)
 		}
-		for name, node := range nodes {
+		for i, node := range nodes {
 			text, err := bodyText(contentType, node)
 			if err != nil {
-				return nil, fmt.Errorf("example %s: %w", name, err)
+				return nil, fmt.Errorf("example %d of %s: %w", i+1, contentType, err)
 			}
 			example := plain
-			example.Name, example.Body = contentType+" "+name, text
+			example.Name, example.Body = fmt.Sprint(contentType, " ", i+1), text
 			example.Header = http.Header{"Content-Type": {contentType}}
 			all = append(all, example)
 		}

@@ -360,7 +360,7 @@ func (d *draft) drawParameters() {
 }
 
 // pairs are a query parameter's: an array repeats it, and each member of an object
-// is one, after a dot.
+// is one, in brackets (deepObject).
 func pairs(p parameter, value any) []pair {
 	var all []pair
 	switch v := value.(type) {
@@ -370,7 +370,7 @@ func pairs(p parameter, value any) []pair {
 		}
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			all = append(all, pair{p.name + "." + name, scalar(v[name])})
+			all = append(all, pair{p.name + "[" + name + "]", scalar(v[name])})
 		}
 	default:
 		all = append(all, pair{p.name, scalar(value)})

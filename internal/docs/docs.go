@@ -15,6 +15,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/activemessage/activemessage/internal/wire"
 )
@@ -26,6 +27,9 @@ var assets embed.FS
 // no inline style. The viewer's own icons are data URLs.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// timeout is how long a client may take for a file.
+const timeout = 30 * time.Second
 
 // file is one of the page's files.
 type file struct {
@@ -103,7 +107,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache") // to be asked for by its ETag
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding")
 	h.Set("Etag", f.etag)
 	if held := r.Header.Get("If-None-Match"); held == "*" || strings.Contains(held, f.etag) {
 		w.WriteHeader(http.StatusNotModified)
@@ -117,5 +121,9 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 		content = decompress(content)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(content)))
+	control := http.NewResponseController(w)
+	if control.SetWriteDeadline(time.Now().Add(timeout)) == nil {
+		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+	}
 	_, _ = w.Write(content) // a client that is gone has nobody to tell
 }

@@ -57,7 +57,7 @@ func newCollector(s Source) *collector {
 		{nameRetries, "Attempts after which another one followed.", []string{"message_type"}},
 		{namePaused, "1 while the message type is paused.", []string{"message_type"}},
 		{nameHandlersRunning, "Handlers running, stuck ones included.", []string{"message_type"}},
-		{nameHandlersStuck, "Handlers running on after their message ended without them.", []string{"message_type"}},
+		{nameHandlersStuck, "Handlers running on after their message went on without them.", []string{"message_type"}},
 		{nameConcurrency, "The bound of running handlers.", nil},
 		{nameDraining, "1 while the server drains.", nil},
 		{nameOutcomes, "Messages ended, by terminal state.", []string{"message_type", "state"}},

@@ -366,12 +366,7 @@ func AppendCloudEvent(b []byte, n *engine.Notification) []byte {
 		subject = n.ID.String()
 	}
 	if o := n.Origin; o != nil {
-		if o.Traceparent != "" {
-			b = AppendString(append(b, `,"traceparent":`...), o.Traceparent)
-		}
-		if o.Tracestate != "" {
-			b = AppendString(append(b, `,"tracestate":`...), o.Tracestate)
-		}
+		b = appendTrace(b, o)
 		if cause := o.CloudEvent; cause != nil {
 			b = AppendString(append(b, `,"causationid":`...), cause.ID)
 			if cause.Subject != "" {

@@ -74,18 +74,23 @@ func AppendNotification(b []byte, n *engine.Notification) []byte {
 	return append(appendOrigin(b, n.Origin), '}')
 }
 
-// appendOrigin appends what a message carries for others: its trace, and the
-// CloudEvent it came in as.
-func appendOrigin(b []byte, o *engine.Origin) []byte {
-	if o == nil {
-		return b
-	}
+func appendTrace(b []byte, o *engine.Origin) []byte {
 	if o.Traceparent != "" {
 		b = AppendString(append(b, `,"traceparent":`...), o.Traceparent)
 	}
 	if o.Tracestate != "" {
 		b = AppendString(append(b, `,"tracestate":`...), o.Tracestate)
 	}
+	return b
+}
+
+// appendOrigin appends what a message carries for others: its trace, and the
+// CloudEvent it came in as.
+func appendOrigin(b []byte, o *engine.Origin) []byte {
+	if o == nil {
+		return b
+	}
+	b = appendTrace(b, o)
 	event := o.CloudEvent
 	if event == nil {
 		return b
