@@ -158,6 +158,10 @@ func TestALostLogIsToldAsAGap(t *testing.T) {
 	server = server.restart()
 	server.post(submission)
 
+	// The stream first: it waits until there is something to tell.
+	if events := server.events(cursor, 3); !strings.HasPrefix(events[1], "event: gap\n") || !strings.Contains(events[2], `"request_1:ok"`) {
+		t.Errorf("the event stream: %q", events)
+	}
 	page := server.page("?since=" + cursor)
 	if page.Gap == nil || len(page.Notifications) != 1 {
 		t.Errorf("the page: %+v", page)
@@ -172,9 +176,6 @@ func TestALostLogIsToldAsAGap(t *testing.T) {
 		}
 	}
 	_ = conn.CloseNow()
-	if events := server.events(cursor, 3); !strings.HasPrefix(events[1], "event: gap\n") || !strings.Contains(events[2], `"request_1:ok"`) {
-		t.Errorf("the event stream: %q", events)
-	}
 	server.stop()
 }
 
