@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"container/list"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 // first to end goes first; those of the others stay. Guarded by Engine.mu.
 type keys struct {
 	byKey map[string]*keyEntry
-	ended keyList // in the order in which their messages ended
+	ended list.List // of *keyEntry, in the order in which their messages ended
 	limit int
 }
 
@@ -23,11 +24,8 @@ type keyEntry struct {
 	key     string
 	print   [sha256.Size]byte
 	receipt Receipt
-	expires time.Time // zero means that it is freed when the message ends
-
-	prev, next *keyEntry // links of keys.ended
-	ended      bool      // in keys.ended
-	freed      bool      // the key is no longer this entry's
+	expires time.Time     // zero means that it is freed when the message ends
+	ended   *list.Element // in keys.ended; nil until the message has ended
 }
 
 func newKeys(limit int) keys {
@@ -68,39 +66,40 @@ func (k *keys) find(again *keyEntry, now time.Time) (*keyEntry, error) {
 }
 
 // over reports whether the entry need no longer be remembered.
-func (k *keyEntry) over(now time.Time) bool { return k.ended && !k.expires.After(now) }
+func (k *keyEntry) over(now time.Time) bool { return k.ended != nil && !k.expires.After(now) }
 
-// free forgets an entry.
+// free forgets an entry that has its key.
 func (k *keys) free(entry *keyEntry) {
-	if entry.freed {
-		return
-	}
-	if entry.ended {
-		k.ended.remove(entry)
-	}
-	entry.freed = true
+	k.unend(entry)
 	delete(k.byKey, entry.key)
+}
+
+// unend takes an entry out of those whose message has ended.
+func (k *keys) unend(entry *keyEntry) {
+	if entry.ended != nil {
+		k.ended.Remove(entry.ended)
+		entry.ended = nil
+	}
 }
 
 // end is called when the entry's message has ended.
 func (k *keys) end(entry *keyEntry) {
 	switch {
-	case entry.freed:
+	case k.byKey[entry.key] != entry: // it was freed, and has not come back
 	case entry.expires.IsZero():
 		k.free(entry)
 	default:
-		k.ended.push(entry)
+		entry.ended = k.ended.PushBack(entry)
 	}
 }
 
 // revive is called when the entry's message is to run again: the key is taken as
 // before, unless another message has it now, or there is no room.
 func (k *keys) revive(entry *keyEntry) {
-	switch {
-	case !entry.freed:
-		k.ended.remove(entry)
-	case k.byKey[entry.key] == nil && len(k.byKey) < k.limit:
-		entry.freed = false
+	switch holder := k.byKey[entry.key]; {
+	case holder == entry:
+		k.unend(entry)
+	case holder == nil && len(k.byKey) < k.limit:
 		k.byKey[entry.key] = entry
 	}
 }
@@ -109,7 +108,11 @@ func (k *keys) revive(entry *keyEntry) {
 // adds, as far as there is something to free, but never many at once.
 func (k *keys) add(entry *keyEntry, now time.Time) bool {
 	for range 2 {
-		if oldest := k.ended.first; oldest != nil && (oldest.over(now) || len(k.byKey) >= k.limit) {
+		first := k.ended.Front()
+		if first == nil {
+			break
+		}
+		if oldest := first.Value.(*keyEntry); oldest.over(now) || len(k.byKey) >= k.limit {
 			k.free(oldest)
 		}
 	}
@@ -118,33 +121,6 @@ func (k *keys) add(entry *keyEntry, now time.Time) bool {
 	}
 	k.byKey[entry.key] = entry
 	return true
-}
-
-// keyList is a doubly linked list through the entries.
-type keyList struct{ first, last *keyEntry }
-
-func (l *keyList) push(entry *keyEntry) {
-	entry.ended, entry.prev, entry.next = true, l.last, nil
-	if l.last == nil {
-		l.first = entry
-	} else {
-		l.last.next = entry
-	}
-	l.last = entry
-}
-
-func (l *keyList) remove(entry *keyEntry) {
-	if entry.prev == nil {
-		l.first = entry.next
-	} else {
-		entry.prev.next = entry.next
-	}
-	if entry.next == nil {
-		l.last = entry.prev
-	} else {
-		entry.next.prev = entry.prev
-	}
-	entry.ended, entry.prev, entry.next = false, nil, nil
 }
 
 // rememberKey remembers the key of a message that is about to be accepted. The caller
