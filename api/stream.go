@@ -104,6 +104,9 @@ func (s *server) subscribe(r *http.Request) (*engine.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
+	if query.Has("limit") {
+		return nil, wire.BadParameter("limit", "is for pages: send Accept: application/json")
+	}
 	selectors, since, err := wire.ReadSelectors(query)
 	if err != nil {
 		return nil, err

@@ -35,9 +35,6 @@ func ReadSelectors(query url.Values, more ...string) (selectors []engine.Selecto
 				}
 			default:
 				if !slices.Contains(more, name) {
-					if name == "limit" {
-						return nil, since, BadParameter(name, "is for pages: send Accept: application/json")
-					}
 					known := strings.Join(append([]string{"subscribe, message_id, message_type, since"}, more...), ", ")
 					return nil, since, BadParameter(name, "is not a parameter here: use "+known)
 				}
