@@ -36,7 +36,7 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 func document(yaml []byte) handler {
 	return func(w http.ResponseWriter, _ *http.Request) error {
 		setHeader(w, "Content-Type", "application/yaml")
-		writeLarge(w, yaml)
+		wire.WriteBody(w, yaml)
 		return nil
 	}
 }

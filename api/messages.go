@@ -65,7 +65,7 @@ func (s *server) getMessageResult(w http.ResponseWriter, r *http.Request) error 
 	setHeader(w, "Content-Security-Policy", "sandbox")
 	setHeader(w, "Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
-	writeLarge(w, status.Result.Data)
+	wire.WriteBody(w, status.Result.Data)
 	return nil
 }
 

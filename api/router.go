@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -182,7 +183,7 @@ func (s *server) crashed(w http.ResponseWriter, r *http.Request, p any) {
 		panic(p)
 	}
 	s.cfg.Logger.Error("request crashed", slog.String("path", r.URL.Path), slog.Any("panic", p))
-	wire.NewProblem("internal_error", "the server failed to answer; its log says why").Write(w)
+	wire.ProblemFor(fmt.Errorf("panic: %v", p)).Write(w)
 }
 
 func notFound(_ http.ResponseWriter, r *http.Request) error {

@@ -15,7 +15,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/activemessage/activemessage/internal/wire"
 )
@@ -27,9 +26,6 @@ var assets embed.FS
 // no inline style. The viewer's own icons are data URLs.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// timeout is how long a client may take for a file.
-const timeout = 30 * time.Second
 
 // file is one of the page's files.
 type file struct {
@@ -121,9 +117,5 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 		content = decompress(content)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(content)))
-	control := http.NewResponseController(w)
-	if control.SetWriteDeadline(time.Now().Add(timeout)) == nil {
-		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
-	}
-	_, _ = w.Write(content) // a client that is gone has nobody to tell
+	wire.WriteBody(w, content)
 }

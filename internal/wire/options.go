@@ -66,12 +66,16 @@ func parseInteger(into *int, text string) (reason string) {
 	return ""
 }
 
+func notDuration(text string) (reason string) {
+	return fmt.Sprintf("%.40q is not a duration: write a number and a unit, such as 500ms, 30s or 1h30m", text)
+}
+
 // parseDuration reads a positive duration.
 func parseDuration(into *time.Duration, text string) (reason string) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("%.40q is not a duration: write a number and a unit, such as 500ms, 30s or 1h30m", text)
+		return notDuration(text)
 	case d <= 0:
 		return fmt.Sprintf("%.40q is not greater than 0", text)
 	}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -97,7 +96,7 @@ func policyDuration(text *string, mayBeNever bool) (d time.Duration, reason stri
 	}
 	d, err := time.ParseDuration(*text)
 	if err != nil || d < 0 {
-		return 0, fmt.Sprintf("%.40q is not a duration: write a number and a unit, such as 500ms, 30s or 1h30m", *text)
+		return 0, notDuration(*text)
 	}
 	return d, ""
 }
