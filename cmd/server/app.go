@@ -138,31 +138,31 @@ func (a *App) Failed() <-chan error { return a.failed }
 // lets subscribers have every outcome, and closes. The error is
 // context.DeadlineExceeded if work had to be cancelled.
 func (a *App) Stop(ctx context.Context) error {
-	drain, cancel := context.WithTimeout(ctx, a.cfg.DrainTimeout)
-	defer cancel()
 	a.sockets.Drain()
-	err := a.engine.Drain(drain)
+	err := within(ctx, a.cfg.DrainTimeout, a.engine.Drain)
 	a.logger.Info("drained", "error", err)
 
-	goodbye, cancel := context.WithTimeout(ctx, closeTimeout)
-	defer cancel()
-	if closeErr := a.sockets.Shutdown(goodbye); closeErr != nil {
+	if closeErr := within(ctx, closeTimeout, a.sockets.Shutdown); closeErr != nil {
 		a.logger.Warn("some subscribers were cut", "error", closeErr)
 	}
 	if a.http != nil {
-		answers, cancel := context.WithTimeout(ctx, closeTimeout) // of its own: slow subscribers have used up theirs
-		defer cancel()
-		if closeErr := a.http.Shutdown(answers); closeErr != nil {
+		if closeErr := within(ctx, closeTimeout, a.http.Shutdown); closeErr != nil {
 			_ = a.http.Close()
 		}
 		a.serving.Wait()
 	}
 	if a.tracing != nil {
-		spans, cancel := context.WithTimeout(ctx, closeTimeout)
-		defer cancel()
-		if traceErr := a.tracing.Shutdown(spans); traceErr != nil {
+		if traceErr := within(ctx, closeTimeout, a.tracing.Shutdown); traceErr != nil {
 			a.logger.Warn("some spans were not exported", "error", traceErr)
 		}
 	}
 	return err
+}
+
+// within gives a step a time of its own, so that a slow one takes nothing from those
+// that follow.
+func within(ctx context.Context, timeout time.Duration, step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return step(ctx)
 }
