@@ -22,7 +22,7 @@ func TestExamples(t *testing.T) {
 			t.Parallel()
 			n := newNode(t, checker, engine.Config{})
 			example.Path = strings.Replace(example.Path, "0197f9c2-5a3b-7c41-9d2e-6f1a2b3c4d5e", n.messageFor(example.Operation.String()), 1)
-			r, err := example.Request(t.Context(), n.URL)
+			r, err := example.HTTP(t.Context(), n.URL)
 			if err != nil {
 				t.Fatal(err)
 			}

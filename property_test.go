@@ -49,10 +49,7 @@ func TestPropertyContract(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checker, err := contract.New(activemessage.OpenAPI())
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := newChecker(t)
 	generator, err := contract.NewGenerator(activemessage.OpenAPI())
 	if err != nil {
 		t.Fatal(err)

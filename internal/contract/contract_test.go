@@ -12,10 +12,7 @@ import (
 // TestFaults plants faults, to prove that the checker finds each of them.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	checker, err := contract.New(activemessage.OpenAPI())
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := newChecker(t, activemessage.OpenAPI())
 	const (
 		id      = "019a8f3e-5b7c-7d21-9a44-0c1d2e3f4a5b"
 		receipt = `{"id":"` + id + `","state":"queued","message_type":"echo","cursor":"5f.1"}`
@@ -67,10 +64,7 @@ func TestFaults(t *testing.T) {
 // TestBadRequests plants faults in requests.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
-	checker, err := contract.New(activemessage.OpenAPI())
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := newChecker(t, activemessage.OpenAPI())
 	for body, want := range map[string]bool{
 		`{"message_type":"echo","message_data":[1]}`:                     true,
 		`{"message_data":[1]}`:                                           false,
@@ -89,4 +83,13 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s: got %v, want it to pass: %t", body, err, want)
 		}
 	}
+}
+
+func newChecker(t *testing.T, document []byte) *contract.Checker {
+	t.Helper()
+	checker, err := contract.New(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checker
 }

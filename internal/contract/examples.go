@@ -1,10 +1,8 @@
 package contract
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,31 +15,9 @@ import (
 // RequestExample is a request that the document shows: its path parameters have
 // their examples, and beyond them it has one parameter, or one body.
 type RequestExample struct {
-	Operation Operation
 	// Name says of what it is an example.
 	Name string
-	// Path and Query are as they stand in the request.
-	Path, Query string
-	Header      http.Header
-	Body        string
-}
-
-// Request makes the request, for a server's base URL.
-func (e RequestExample) Request(ctx context.Context, base string) (*http.Request, error) {
-	var body io.Reader
-	if e.Body != "" {
-		body = strings.NewReader(e.Body)
-	}
-	target := base + e.Path
-	if e.Query != "" {
-		target += "?" + e.Query
-	}
-	r, err := http.NewRequestWithContext(ctx, e.Operation.Method, target, body)
-	if err != nil {
-		return nil, fmt.Errorf("make a request: %w", err)
-	}
-	r.Header = e.Header.Clone()
-	return r, nil
+	Request
 }
 
 // Examples returns every example of a request, at least one of each operation, in the
@@ -62,7 +38,7 @@ func (c *Checker) Examples() ([]RequestExample, error) {
 }
 
 func examplesOf(method, path string, parameters []*v3.Parameter, operation *v3.Operation) ([]RequestExample, error) {
-	plain := RequestExample{Operation: newOperation(method, path, operation), Name: "plain", Path: path, Header: make(http.Header)}
+	plain := RequestExample{"plain", Request{Operation: newOperation(method, path, operation), Method: method, Path: path, Header: make(http.Header)}}
 	for _, parameter := range parameters {
 		if parameter.In != "path" {
 			continue
@@ -156,14 +132,13 @@ func bodyExamples(plain RequestExample, body *v3.RequestBody) ([]RequestExample,
 }
 
 // bodyText writes an example as its content type has it.
-func bodyText(contentType string, node *yaml.Node) (string, error) {
+func bodyText(contentType string, node *yaml.Node) ([]byte, error) {
 	if !strings.HasSuffix(contentType, "json") || contentType == "application/x-ndjson" {
-		return node.Value, nil
+		return []byte(node.Value), nil
 	}
 	var value any
 	if err := node.Decode(&value); err != nil {
-		return "", err
+		return nil, err
 	}
-	text, err := json.Marshal(value)
-	return string(text), err
+	return json.Marshal(value)
 }

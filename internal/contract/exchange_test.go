@@ -8,16 +8,12 @@ import (
 	"testing"
 
 	"github.com/activemessage/activemessage"
-	"github.com/activemessage/activemessage/internal/contract"
 )
 
 // Faults on either side are found, by a server's middleware and a client's transport.
 func TestExchangesAreHeldAgainstTheDocument(t *testing.T) {
 	t.Parallel()
-	checker, err := contract.New(activemessage.OpenAPI())
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := newChecker(t, activemessage.OpenAPI())
 	const (
 		right   = `{"id":"019a8f3e-5b7c-7d21-9a44-0c1d2e3f4a5b","state":"queued","message_type":"echo","cursor":"5f.1"}`
 		problem = `{"type":"urn:problem-type:activemessage:not-found","title":"Not found","status":404,"detail":"no","code":"not_found"}`

@@ -21,7 +21,7 @@ import (
 // there are, for a member or a parameter of a name. They must satisfy its schema.
 type Known func(name string) []string
 
-// Request is a drawn request.
+// Request is a request that the document shows, or that was drawn from it.
 type Request struct {
 	// Operation is whose request it is, or was before its mutation.
 	Operation Operation

@@ -111,10 +111,7 @@ func TestMutatedRequestsAreNot(t *testing.T) {
 
 func readBoth(t *testing.T, document []byte) (*contract.Checker, *contract.Generator) {
 	t.Helper()
-	checker, err := contract.New(document)
-	if err != nil {
-		t.Fatal(err)
-	}
+	checker := newChecker(t, document)
 	generator, err := contract.NewGenerator(document)
 	if err != nil {
 		t.Fatal(err)
