@@ -38,6 +38,13 @@ type Config struct {
 	// Default to 100,000 and 24 hours.
 	IdempotencyLimit int
 	IdempotencyTTL   time.Duration
+	// Store keeps messages and the log beyond the process. Defaults to none: memory,
+	// within the bounds above. With one, HistoryLimit, HistoryBytes, LogAge and IdempotencyLimit
+	// mean nothing, QueueLimit and QueueBytes default to 1,000,000 and 16 GiB, and LogLimit
+	// and LogBytes bound what of the log is read from memory.
+	Store Store
+	// Retention is what a Store keeps of what has ended.
+	Retention Retention
 	// Observer follows messages, for tracing. Defaults to nobody, which costs
 	// nothing.
 	Observer Observer
@@ -47,6 +54,10 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	if c.Store != nil {
+		c.QueueLimit = cmp.Or(c.QueueLimit, 1_000_000)
+		c.QueueBytes = cmp.Or(c.QueueBytes, 16<<30)
+	}
 	c.QueueLimit = cmp.Or(c.QueueLimit, 10_000)
 	c.QueueBytes = cmp.Or(c.QueueBytes, 256<<20)
 	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, 1<<20)
@@ -109,6 +120,10 @@ type Policy struct {
 	// MaxAttempts is how often a message is tried before it has failed. 0 means 1:
 	// no retry. A snoozed attempt does not count.
 	MaxAttempts int
+	// MaxLost is how often a message may be lost, its server having died while it ran,
+	// before it has failed with CodeLost. Lost attempts do not count in MaxAttempts. 0
+	// means DefaultMaxLost. Without a Store nothing is left to be lost.
+	MaxLost int
 	// Backoff is how long a retry waits.
 	Backoff Backoff
 	// Paused keeps messages from starting; they are accepted and wait.
@@ -132,6 +147,7 @@ const (
 	DefaultGrace   = 2 * time.Second
 
 	DefaultMaxAttempts = 1
+	DefaultMaxLost     = 3
 	DefaultBackoff     = time.Second
 	DefaultMaxBackoff  = 5 * time.Minute
 )
@@ -140,6 +156,7 @@ func (p Policy) withDefaults() Policy {
 	p.Timeout = cmp.Or(p.Timeout, DefaultTimeout)
 	p.Grace = cmp.Or(p.Grace, DefaultGrace)
 	p.MaxAttempts = cmp.Or(p.MaxAttempts, DefaultMaxAttempts)
+	p.MaxLost = cmp.Or(p.MaxLost, DefaultMaxLost)
 	p.Backoff.Initial = cmp.Or(p.Backoff.Initial, min(DefaultBackoff, cmp.Or(p.Backoff.Max, DefaultBackoff)))
 	p.Backoff.Max = cmp.Or(p.Backoff.Max, max(DefaultMaxBackoff, p.Backoff.Initial))
 	return p
@@ -155,6 +172,7 @@ func (p Policy) validate() error {
 		{"queue_bytes", p.QueueBytes},
 		{"grace", int64(p.Grace)},
 		{"max_attempts", int64(p.MaxAttempts)},
+		{"max_lost", int64(p.MaxLost)},
 		{"backoff/initial", int64(p.Backoff.Initial)},
 		{"backoff/max", int64(p.Backoff.Max)},
 	} {

@@ -29,6 +29,15 @@ var (
 	ErrKeyReused = errors.New("this idempotency key was used for another message")
 	// ErrTypeRegistered: Register of a type that has a handler.
 	ErrTypeRegistered = errors.New("this message type already has a handler")
+	// ErrStorageFull: the store has no room for new messages, or soon none.
+	ErrStorageFull = errors.New("storage full")
+	// ErrStoreFailed: the store failed, and the engine with it; see Engine.Failed.
+	ErrStoreFailed = errors.New("the store failed")
+	// ErrStale: a SettleChange or RetryChange of an attempt that is not the message's
+	// latest, or not the owner's.
+	ErrStale = errors.New("stale attempt")
+	// ErrClaimed: a CancelChange of a message that is claimed.
+	ErrClaimed = errors.New("the message is claimed")
 	// ErrClosed: the subscription was closed, or the engine has stopped and the
 	// subscription has read everything.
 	ErrClosed = errors.New("closed")
@@ -55,6 +64,7 @@ const (
 	CodeResultTooLarge = "result_too_large"
 	CodeUnknownType    = "unknown_message_type"
 	CodeExpired        = "expired"
+	CodeLost           = "lost"
 )
 
 // Error is a failure in words that clients may read: a handler returns one, and

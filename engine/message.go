@@ -96,6 +96,8 @@ type Receipt struct {
 	// Cursor is the log position at acceptance: a subscription from it sees the
 	// message's notification, even if the work is done by then.
 	Cursor Cursor
+	// Durability is what the accepted message survives.
+	Durability Durability
 	// Replayed is true if this is the receipt of an earlier submission with the
 	// same idempotency key.
 	Replayed bool
@@ -162,6 +164,8 @@ type Status struct {
 	// means none.
 	MaxAttempts int
 	Timeout     time.Duration
+	// Lost is how many attempts were lost: the server died while they ran.
+	Lost int
 	// Attempts are the latest attempts, oldest first: the current or last one, and
 	// at most 20 before it.
 	Attempts []Attempt
@@ -179,8 +183,11 @@ type Status struct {
 	AcceptedAt, StartedAt, FinishedAt time.Time
 	// Error is set in every terminal state but StateSucceeded.
 	Error *Error
-	// Result is the handler's, in StateSucceeded. Do not change its bytes.
+	// Result is the handler's, in StateSucceeded. Do not change its bytes. List of an
+	// engine with a Store leaves its data out.
 	Result Result
+	// ResultBytes is the length of the result's data.
+	ResultBytes int
 }
 
 // Attempt is one run of a message's handler, as its Status tells.
@@ -189,7 +196,8 @@ type Attempt struct {
 	Number int
 	// State is what the attempt came to: StateSucceeded, StateFailed,
 	// StateCancelled, StateRetrying if it failed and another one follows,
-	// StateScheduled for a snooze, or StateRunning if it has not ended.
+	// StateScheduled for a snooze, StateQueued if a shutdown or a crash cut it short and the message
+	// was queued again, or StateRunning if it has not ended.
 	State State
 	// StartedAt and FinishedAt; FinishedAt is zero while it runs.
 	StartedAt, FinishedAt time.Time

@@ -95,6 +95,7 @@ func (r *record) status() Status {
 		AcceptedAt:           m.AcceptedAt,
 		Error:                r.failure,
 		Result:               r.result,
+		ResultBytes:          len(r.result.Data),
 	}
 	if r.attempts > 0 {
 		s.StartedAt = m.AcceptedAt.Add(r.startedIn)

@@ -24,6 +24,7 @@ type messageType struct {
 
 	submitted uint64
 	retries   uint64 // attempts after which another followed
+	lost      uint64
 	outcomes  outcomeCounts
 	duration  histogram
 	wait      histogram

@@ -33,7 +33,7 @@ func (e *Engine) Retry(id ID) (Receipt, error) {
 	}
 	cursor := e.log.cursor()
 	e.revive(r, t, now)
-	return Receipt{ID: id, State: r.state, MessageType: t.name, Cursor: cursor}, nil
+	return Receipt{ID: id, State: r.state, MessageType: t.name, Cursor: cursor, Durability: DurabilityMemory}, nil
 }
 
 // revive makes an ended message wait again. The caller holds mu.

@@ -17,11 +17,12 @@ const (
 	RefusedDraining    RefusalReason = "draining"     // ErrDraining
 	RefusedTooLarge    RefusalReason = "too_large"    // ErrTooLarge
 	RefusedInvalid     RefusalReason = "invalid"      // ErrInvalid, ErrKeyReused
+	RefusedStorageFull RefusalReason = "storage_full" // ErrStorageFull
 )
 
 // RefusalReasons lists all reasons.
 func RefusalReasons() []RefusalReason {
-	return []RefusalReason{RefusedUnknownType, RefusedTypeFull, RefusedServerFull, RefusedDraining, RefusedTooLarge, RefusedInvalid}
+	return []RefusalReason{RefusedUnknownType, RefusedTypeFull, RefusedServerFull, RefusedDraining, RefusedTooLarge, RefusedInvalid, RefusedStorageFull}
 }
 
 // Stats is a snapshot of an engine's counters. Counts are since New; all of
@@ -50,6 +51,23 @@ type Stats struct {
 	Subscriptions int
 	// Cursor is the end of the notification log.
 	Cursor Cursor
+	// Store is what the engine does with its store; nil without one.
+	Store *StoreStats
+}
+
+// StoreStats are the counters of an engine's work with its Store.
+type StoreStats struct {
+	// Commits counts groups, Changes what they held: submissions, claims, outcomes.
+	Commits, Changes uint64
+	// CommitDuration is how long the commits took.
+	CommitDuration Histogram
+	// Usage is the store's; zero if it is not known.
+	Usage Usage
+	// Full is true while new messages are refused for want of room.
+	Full bool
+	// Forgotten counts messages, ForgottenNotifications notifications that retention
+	// took away.
+	Forgotten, ForgottenNotifications uint64
 }
 
 // TypeStats are the counters of one message type.
@@ -68,6 +86,8 @@ type TypeStats struct {
 	Stuck int
 	// Retries counts attempts after which another one followed.
 	Retries uint64
+	// Lost counts attempts that ended with the server that ran them.
+	Lost uint64
 	// Outcomes counts ended messages by terminal state.
 	Outcomes map[State]uint64
 	// HandlerDuration is how long handlers ran, QueueWait how long messages
@@ -121,6 +141,7 @@ func (t *messageType) stats() TypeStats {
 		Retrying:        t.backlog.retrying,
 		QueuedBytes:     t.backlog.bytes,
 		Retries:         t.retries,
+		Lost:            t.lost,
 		Running:         t.running,
 		Stuck:           t.stuck,
 		Outcomes:        t.outcomes.byState(),
@@ -131,7 +152,7 @@ func (t *messageType) stats() TypeStats {
 
 // refusals counts refusals by reason. Any goroutine may add.
 type refusals struct {
-	unknownType, typeFull, serverFull, draining, tooLarge, invalid atomic.Uint64
+	unknownType, typeFull, serverFull, draining, tooLarge, invalid, storageFull atomic.Uint64
 }
 
 func (c *refusals) add(reason RefusalReason) { c.of(reason).Add(1) }
@@ -148,6 +169,8 @@ func (c *refusals) of(reason RefusalReason) *atomic.Uint64 {
 		return &c.draining
 	case RefusedTooLarge:
 		return &c.tooLarge
+	case RefusedStorageFull:
+		return &c.storageFull
 	default:
 		return &c.invalid
 	}

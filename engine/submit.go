@@ -35,7 +35,7 @@ func (e *Engine) accept(s *Submission, t *messageType) (Receipt, error) {
 	now := time.Now()
 	r := newRecord(s, t, now)
 	// Read before the message can run: its notification has a higher number.
-	receipt := Receipt{ID: r.message.ID, State: r.state, MessageType: t.name, Cursor: e.log.cursor()}
+	receipt := Receipt{ID: r.message.ID, State: r.state, MessageType: t.name, Cursor: e.log.cursor(), Durability: DurabilityMemory}
 	var key *keyEntry
 	if s.IdempotencyKey != "" {
 		key = newKeyEntry(s, receipt, now, e.cfg.IdempotencyTTL)
