@@ -32,6 +32,30 @@ func (e CloudEventSpecversion) Valid() bool {
 	}
 }
 
+// Defines values for Durability.
+const (
+	DurabilityFsync      Durability = "fsync"
+	DurabilityMemory     Durability = "memory"
+	DurabilityOs         Durability = "os"
+	DurabilityReplicated Durability = "replicated"
+)
+
+// Valid indicates whether the value is a known member of the Durability enum.
+func (e Durability) Valid() bool {
+	switch e {
+	case DurabilityFsync:
+		return true
+	case DurabilityMemory:
+		return true
+	case DurabilityOs:
+		return true
+	case DurabilityReplicated:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeAlreadyEnded         ProblemCode = "already_ended"
@@ -225,6 +249,10 @@ type CloudEvent struct {
 
 // CloudEventSpecversion defines model for CloudEvent.Specversion.
 type CloudEventSpecversion string
+
+// Durability What the accepted message survives: memory, nothing; os, the end of the server's process, but not of its machine; fsync,
+// power loss; replicated, the loss of the machine.
+type Durability string
 
 // Duration A number and a unit, such as 500ms, 30s or 1h30m.
 //
@@ -497,9 +525,13 @@ type Progress struct {
 // Receipt defines model for Receipt.
 type Receipt struct {
 	// Cursor The position of the notification log at acceptance.
-	Cursor      string `json:"cursor"`
-	ID          string `json:"id"`
-	MessageType string `json:"message_type"`
+	Cursor string `json:"cursor"`
+
+	// Durability What the accepted message survives: memory, nothing; os, the end of the server's process, but not of its machine; fsync,
+	// power loss; replicated, the loss of the machine.
+	Durability  Durability `json:"durability"`
+	ID          string     `json:"id"`
+	MessageType string     `json:"message_type"`
 
 	// Replayed Present if this is the receipt of an earlier request with the same idempotency key.
 	Replayed bool `json:"replayed,omitempty,omitzero"`

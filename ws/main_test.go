@@ -115,10 +115,10 @@ func (c *client) read() string {
 
 // frame is any frame of the server.
 type frame struct {
-	Op, Ref, Cursor, Protocol, ID, State, Code, Detail string
-	Status                                             int
-	From, To                                           uint64
-	Items                                              []item
+	Op, Ref, Cursor, Protocol, ID, State, Durability, Code, Detail string
+	Status                                                         int
+	From, To                                                       uint64
+	Items                                                          []item
 }
 
 type item struct {

@@ -50,7 +50,7 @@ func TestJSONProtocol(t *testing.T) {
 		t.Errorf("%+v", subscribed)
 	}
 	c.send(`{"op":"submit","ref":"2","message_type":"echo","message_data":{"a":1}}`)
-	if accepted := c.next("accepted"); accepted.Ref != "2" || accepted.ID == "" || accepted.State != "queued" {
+	if accepted := c.next("accepted"); accepted.Ref != "2" || accepted.ID == "" || accepted.State != "queued" || accepted.Durability != "memory" {
 		t.Errorf("%+v", accepted)
 	}
 	n.submit("echo", `{"b":2}`, "request_1")

@@ -15,7 +15,7 @@ func TestFaults(t *testing.T) {
 	checker := newChecker(t, activemessage.OpenAPI())
 	const (
 		id      = "019a8f3e-5b7c-7d21-9a44-0c1d2e3f4a5b"
-		receipt = `{"id":"` + id + `","state":"queued","message_type":"echo","cursor":"5f.1"}`
+		receipt = `{"id":"` + id + `","state":"queued","message_type":"echo","cursor":"5f.1","durability":"fsync"}`
 		full    = `{"type":"urn:problem-type:activemessage:queue-full","title":"Full","status":429,"detail":"full","code":"queue_full"}`
 	)
 	accepted := map[string]string{"Content-Type": "application/json", "Location": "/v1/messages/" + id}
@@ -36,6 +36,7 @@ func TestFaults(t *testing.T) {
 		"extra member":    {"/v1/messages", 202, accepted, strings.Replace(receipt, "{", `{"x":1,`, 1), false},
 		"wrong type":      {"/v1/messages", 202, accepted, strings.Replace(receipt, `"echo"`, "7", 1), false},
 		"wrong enum":      {"/v1/messages", 202, accepted, strings.Replace(receipt, "queued", "lost", 1), false},
+		"no such promise": {"/v1/messages", 202, accepted, strings.Replace(receipt, "fsync", "forever", 1), false},
 		"wrong format":    {"/v1/messages", 202, accepted, strings.Replace(receipt, "019a8f3e-", "zzzzzzzz-", 1), false},
 		"no JSON":         {"/v1/messages", 202, accepted, "{", false},
 		"wrong media":     {"/v1/messages", 202, map[string]string{"Content-Type": "text/html", "Location": "/v1/messages/" + id}, receipt, false},

@@ -15,7 +15,7 @@ func TestExchangesAreHeldAgainstTheDocument(t *testing.T) {
 	t.Parallel()
 	checker := newChecker(t, activemessage.OpenAPI())
 	const (
-		right   = `{"id":"019a8f3e-5b7c-7d21-9a44-0c1d2e3f4a5b","state":"queued","message_type":"echo","cursor":"5f.1"}`
+		right   = `{"id":"019a8f3e-5b7c-7d21-9a44-0c1d2e3f4a5b","state":"queued","message_type":"echo","cursor":"5f.1","durability":"fsync"}`
 		problem = `{"type":"urn:problem-type:activemessage:not-found","title":"Not found","status":404,"detail":"no","code":"not_found"}`
 	)
 	for name, c := range map[string]struct {

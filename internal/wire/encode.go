@@ -47,7 +47,7 @@ func AppendReceipt(b []byte, r engine.Receipt) []byte {
 	b = AppendString(append(b, `,"state":`...), string(r.State))
 	b = AppendString(append(b, `,"message_type":`...), r.MessageType)
 	b, _ = r.Cursor.AppendText(append(b, `,"cursor":"`...))
-	b = append(b, '"')
+	b = AppendString(append(b, `","durability":`...), string(r.Durability))
 	if r.Replayed {
 		b = append(b, `,"replayed":true`...)
 	}
