@@ -176,7 +176,8 @@ func (e State) Valid() bool {
 	}
 }
 
-// Attempt One run of the handler. State tells what it came to, or running; scheduled means that the handler snoozed.
+// Attempt One run of the handler. State tells what it came to, or running; scheduled means that the handler snoozed, queued that a
+// shutdown or a crash of the server cut it short and the message was queued again.
 type Attempt struct {
 	Attempt int `json:"attempt"`
 
@@ -345,16 +346,19 @@ type Message struct {
 	DueAt time.Time `json:"due_at,omitempty,omitzero"`
 
 	// Error Why a message did not succeed.
-	Error        *MessageError `json:"error,omitempty"`
-	ExpiresAt    time.Time     `json:"expires_at,omitempty,omitzero"`
-	FinishedAt   time.Time     `json:"finished_at,omitempty,omitzero"`
-	ID           string        `json:"id"`
-	Key          string        `json:"key,omitempty,omitzero"`
-	MaxAttempts  int           `json:"max_attempts"`
-	MessageBytes int           `json:"message_bytes"`
-	MessageType  string        `json:"message_type"`
-	Metadata     Metadata      `json:"metadata,omitempty,omitzero"`
-	Priority     Priority      `json:"priority"`
+	Error      *MessageError `json:"error,omitempty"`
+	ExpiresAt  time.Time     `json:"expires_at,omitempty,omitzero"`
+	FinishedAt time.Time     `json:"finished_at,omitempty,omitzero"`
+	ID         string        `json:"id"`
+	Key        string        `json:"key,omitempty,omitzero"`
+
+	// Lost How many attempts were lost because the server died while they ran. Present if there are any.
+	Lost         int      `json:"lost,omitempty,omitzero"`
+	MaxAttempts  int      `json:"max_attempts"`
+	MessageBytes int      `json:"message_bytes"`
+	MessageType  string   `json:"message_type"`
+	Metadata     Metadata `json:"metadata,omitempty,omitzero"`
+	Priority     Priority `json:"priority"`
 
 	// Progress How far a running message is.
 	Progress             *Progress `json:"progress,omitempty"`
@@ -364,7 +368,9 @@ type Message struct {
 	Result interface{} `json:"result,omitempty,omitzero"`
 
 	// ResultBase64 The result, if it is not JSON and at most 16 KiB; not in lists.
-	ResultBase64      []byte `json:"result_base64,omitempty,omitzero"`
+	ResultBase64 []byte `json:"result_base64,omitempty,omitzero"`
+
+	// ResultBytes The size of the result, also where it is not in here.
 	ResultBytes       int    `json:"result_bytes,omitempty,omitzero"`
 	ResultContentType string `json:"result_content_type,omitempty,omitzero"`
 	ResultURL         string `json:"result_url,omitempty,omitzero"`
@@ -383,6 +389,8 @@ type Message struct {
 
 // MessageError Why a message did not succeed.
 type MessageError struct {
+	// Code For programs: handler_failed, handler_crashed, invalid_data, result_too_large, timeout, cancelled, expired, shutdown,
+	// lost (the server died too often while it ran), unknown_message_type, or a handler's own.
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }

@@ -203,6 +203,9 @@ func AppendStatus(b []byte, s *engine.Status, withResult bool) []byte {
 	b = strconv.AppendInt(append(b, `,"message_bytes":`...), int64(s.MessageBytes), 10)
 	b = strconv.AppendInt(append(b, `,"attempt":`...), int64(s.Attempt), 10)
 	b = strconv.AppendInt(append(b, `,"max_attempts":`...), int64(s.MaxAttempts), 10)
+	if s.Lost > 0 {
+		b = strconv.AppendInt(append(b, `,"lost":`...), int64(s.Lost), 10)
+	}
 	if s.Timeout > 0 {
 		b = AppendString(append(b, `,"timeout":`...), s.Timeout.String())
 	}
@@ -276,7 +279,7 @@ func appendEnding(b []byte, s *engine.Status, withResult bool) []byte {
 	case s.Result.ContentType != "":
 		b = AppendString(append(b, contentType...), s.Result.ContentType)
 	}
-	b = strconv.AppendInt(append(b, `,"result_bytes":`...), int64(len(s.Result.Data)), 10)
+	b = strconv.AppendInt(append(b, `,"result_bytes":`...), int64(s.ResultBytes), 10)
 	return AppendString(append(b, `,"result_url":`...), resultURL(s.ID))
 }
 
