@@ -479,7 +479,8 @@ func excuses() []excuse {
 		{anywhere, "the Idempotency-Key differs from idempotency_key", ""},
 		{anywhere, "an Idempotency-Key is for one message", ""},
 		{anywhere, "another message was submitted with this", ""},
-		{"?limit", "is for pages", ""}, // not for event streams
+		{"?limit", "is for pages", ""},      // not for event streams
+		{anywhere, "names no metadata", ""}, // in brackets, a name with brackets
 		{anywhere, "give exactly one of response_notification, message_id and message_type", ""},
 		// Attributes of CloudEvents: their format says what they may be.
 		{anywhere, "is no attribute's name", ""},

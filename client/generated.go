@@ -694,7 +694,7 @@ type SubmitBytesParams struct {
 	// IdempotencyTTL How long the key is remembered.
 	IdempotencyTTL *IdempotencyTTL `form:"idempotency_ttl,omitempty" json:"idempotency_ttl,omitempty"`
 
-	// Metadata Metadata, one parameter `metadata[name]=value` each; or shorter, `metadata.name=value`.
+	// Metadata Metadata, one parameter `metadata[name]=value` each; or shorter, `metadata.name=value`, which also takes a name with brackets.
 	Metadata *map[string]string `json:"metadata,omitempty"`
 
 	// IdempotencyKey Makes sending twice safe: with the same key and the same message the answer is the first receipt, with
