@@ -311,7 +311,7 @@ func testUpdate(t *testing.T, checker *contract.Checker) {
 	huge := `{"timeout":"` + strings.Repeat("x", 80<<10) + `"}`
 	runCalls(t, n, map[string]call{
 		"pause":        {"PATCH", path, `{"paused":true,"concurrency":3,"queue_limit":5,"queue_bytes":1000}`, asJSON(), false, 200, ""},
-		"merge":        {"PATCH", path, `{"timeout":"never","grace":"1s","max_attempts":3,"backoff":{"initial":"1s","max":"1m"}}`, map[string]string{"Content-Type": "application/merge-patch+json"}, false, 200, ""},
+		"merge":        {"PATCH", path, `{"timeout":"never","grace":"1s","max_attempts":3,"max_lost":2,"backoff":{"initial":"1s","max":"1m"}}`, map[string]string{"Content-Type": "application/merge-patch+json"}, false, 200, ""},
 		"query":        {"PATCH", path + "?paused=true", `{}`, asJSON(), false, 400, "malformed_request"},
 		"cross-site":   {"PATCH", path, `{}`, crossSite(), false, 403, "cross_origin"},
 		"unknown type": {"PATCH", "/v1/handlers/nobody", `{}`, asJSON(), false, 404, "unknown_message_type"},
@@ -319,6 +319,7 @@ func testUpdate(t *testing.T, checker *contract.Checker) {
 		"huge":         {"PATCH", path, huge, asJSON(), false, 413, "message_too_large"},
 		"xml":          {"PATCH", path, "<a/>", map[string]string{"Content-Type": "text/xml"}, false, 415, "unsupported_media_type"},
 		"negative":     {"PATCH", path, `{"concurrency":-1}`, asJSON(), false, 422, "invalid_policy"},
+		"never lost":   {"PATCH", path, `{"max_lost":-1}`, asJSON(), false, 422, "invalid_policy"},
 		"wrong type":   {"PATCH", path, `{"paused":"yes"}`, asJSON(), false, 422, "invalid_policy"},
 		"bad backoff":  {"PATCH", path, `{"backoff":{"initial":"2m","max":"1m"}}`, asJSON(), false, 422, "invalid_policy"},
 		"unknown":      {"PATCH", path, `{"pause":true}`, asJSON(), false, 422, "invalid_policy"},

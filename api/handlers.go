@@ -80,6 +80,7 @@ func appendHandler(b []byte, name string, t engine.TypeStats) []byte {
 		{"stuck", uint64(t.Stuck)},
 		{"submitted", t.Submitted},
 		{"retries", t.Retries},
+		{"lost", t.Lost},
 	} {
 		b = strconv.AppendUint(append(b, `,"`+count.name+`":`...), count.value, 10)
 	}
@@ -102,6 +103,7 @@ func appendPolicy(b []byte, p engine.Policy) []byte {
 	b = wire.AppendString(append(b, `,"timeout":`...), durationText(p.Timeout))
 	b = wire.AppendString(append(b, `,"grace":`...), durationText(p.Grace))
 	b = strconv.AppendInt(append(b, `,"max_attempts":`...), int64(p.MaxAttempts), 10)
+	b = strconv.AppendInt(append(b, `,"max_lost":`...), int64(p.MaxLost), 10)
 	b = wire.AppendString(append(b, `,"backoff":{"initial":`...), durationText(p.Backoff.Initial))
 	b = wire.AppendString(append(b, `,"max":`...), durationText(p.Backoff.Max))
 	return append(b, '}', '}')

@@ -288,6 +288,8 @@ type Gap struct {
 
 // Handler defines model for Handler.
 type Handler struct {
+	// Lost Attempts that ended with the server that ran them.
+	Lost        int    `json:"lost"`
 	MessageType string `json:"message_type"`
 
 	// Outcomes How many messages ended how.
@@ -477,9 +479,12 @@ type Policy struct {
 	// Grace How long a handler may go on after its context ended.
 	Grace       string `json:"grace"`
 	MaxAttempts int    `json:"max_attempts"`
-	Paused      bool   `json:"paused"`
-	QueueBytes  int    `json:"queue_bytes"`
-	QueueLimit  int    `json:"queue_limit"`
+
+	// MaxLost How often a message may be lost, its server having died while it ran, before it has failed; not counted in max_attempts.
+	MaxLost    int  `json:"max_lost"`
+	Paused     bool `json:"paused"`
+	QueueBytes int  `json:"queue_bytes"`
+	QueueLimit int  `json:"queue_limit"`
 
 	// Timeout A duration such as 30s, or never.
 	Timeout string `json:"timeout"`
@@ -493,6 +498,7 @@ type PolicyPatch struct {
 	// Grace A duration such as 2s.
 	Grace       *string `json:"grace,omitempty"`
 	MaxAttempts *int    `json:"max_attempts,omitempty"`
+	MaxLost     *int    `json:"max_lost,omitempty"`
 	Paused      *bool   `json:"paused,omitempty"`
 	QueueBytes  *int    `json:"queue_bytes,omitempty"`
 	QueueLimit  *int    `json:"queue_limit,omitempty"`

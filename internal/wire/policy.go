@@ -22,6 +22,7 @@ type policyPatch struct {
 	Timeout     patched[*string]       `json:"timeout"`
 	Grace       patched[*string]       `json:"grace"`
 	MaxAttempts patched[int]           `json:"max_attempts"`
+	MaxLost     patched[int]           `json:"max_lost"`
 	Backoff     patched[*backoffPatch] `json:"backoff"`
 }
 
@@ -80,6 +81,7 @@ func DecodePolicyPatch(body []byte) (func(*engine.Policy), error) {
 		timeout.change(&p.Timeout)
 		grace.change(&p.Grace)
 		patch.MaxAttempts.change(&p.MaxAttempts)
+		patch.MaxLost.change(&p.MaxLost)
 		initial.change(&p.Backoff.Initial)
 		longest.change(&p.Backoff.Max)
 	}, nil
@@ -117,7 +119,7 @@ func decodePolicy(body []byte, patch *policyPatch) error {
 	return err
 }
 
-const policyMembers = "paused, concurrency, queue_limit, queue_bytes, timeout, grace, max_attempts, backoff"
+const policyMembers = "paused, concurrency, queue_limit, queue_bytes, timeout, grace, max_attempts, max_lost, backoff"
 
 // PolicyProblem is the problem of a policy that the engine refused.
 func PolicyProblem(err error) error {

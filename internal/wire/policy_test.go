@@ -13,7 +13,7 @@ import (
 func TestPolicyPatch(t *testing.T) {
 	t.Parallel()
 	before := engine.Policy{
-		Paused: true, Concurrency: 3, QueueLimit: 4, QueueBytes: 5, Timeout: time.Hour, Grace: time.Minute, MaxAttempts: 6,
+		Paused: true, Concurrency: 3, QueueLimit: 4, QueueBytes: 5, Timeout: time.Hour, Grace: time.Minute, MaxAttempts: 6, MaxLost: 7,
 		Backoff: engine.Backoff{Initial: time.Second, Max: time.Minute},
 	}
 	for body, change := range map[string]func(*engine.Policy){
@@ -22,9 +22,10 @@ func TestPolicyPatch(t *testing.T) {
 		`{"paused":null}`:                  func(p *engine.Policy) { p.Paused = false },
 		`{"concurrency":9,"timeout":"1s"}`: func(p *engine.Policy) { p.Concurrency, p.Timeout = 9, time.Second },
 		`{"timeout":"never"}`:              func(p *engine.Policy) { p.Timeout = -1 },
-		`{"timeout":null,"grace":null,"queue_limit":null,"queue_bytes":0,"max_attempts":null}`: func(p *engine.Policy) {
-			p.Timeout, p.Grace, p.QueueLimit, p.QueueBytes, p.MaxAttempts = 0, 0, 0, 0, 0
+		`{"timeout":null,"grace":null,"queue_limit":null,"queue_bytes":0,"max_attempts":null,"max_lost":null}`: func(p *engine.Policy) {
+			p.Timeout, p.Grace, p.QueueLimit, p.QueueBytes, p.MaxAttempts, p.MaxLost = 0, 0, 0, 0, 0, 0
 		},
+		`{"max_lost":2}`:           func(p *engine.Policy) { p.MaxLost = 2 },
 		`{"backoff":{"max":"2m"}}`: func(p *engine.Policy) { p.Backoff.Max = 2 * time.Minute },
 		`{"backoff":{"max":null}}`: func(p *engine.Policy) { p.Backoff.Max = 0 },
 		`{"backoff":null}`:         func(p *engine.Policy) { p.Backoff = engine.Backoff{} },
@@ -48,6 +49,7 @@ func TestPolicyPatch(t *testing.T) {
 		`{"grace":"never"}`:             "/grace",
 		`{"grace":5}`:                   "/grace",
 		`{"concurrency":"many"}`:        "/concurrency",
+		`{"max_lost":"often"}`:          "/max_lost",
 		`{"backoff":{"initial":"-1s"}}`: "/backoff/initial",
 		`{"backoff":{"initial":true}}`:  "/backoff/initial",
 		`{"backoff":[]}`:                "/backoff",
