@@ -68,3 +68,15 @@ func TestStatusOfAMessageThatWasLost(t *testing.T) {
 		}
 	}
 }
+
+// What only a server with a store refuses a frame with is as documented.
+func TestErrorFramesOfAStore(t *testing.T) {
+	t.Parallel()
+	messages := asyncMessages(t)
+	for _, err := range []error{engine.ErrStorageFull, engine.ErrStoreFailed} {
+		frame := append(wire.ProblemFor(err).AppendMembers([]byte(`{"op":"error","ref":"1",`)), '}')
+		if err := messages.Validate("json", "error", frame); err != nil {
+			t.Errorf("%v\n%s", err, frame)
+		}
+	}
+}

@@ -23,8 +23,8 @@ func (s *server) retryMessage(w http.ResponseWriter, r *http.Request) error {
 	return writeReceipt(w, receipt)
 }
 
-// retryMessages runs all messages again that the query picks. Where the queue
-// became full, or the server drains, the answer says so and how far it came.
+// retryMessages runs all messages again that the query picks. Where there is no more
+// room, the store failed, or the server drains, the answer says so and how far it came.
 func (s *server) retryMessages(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength != 0 {
 		return wire.NewProblem("malformed_request", "this takes no body: put into the query what to retry")
@@ -40,7 +40,8 @@ func (s *server) retryMessages(w http.ResponseWriter, r *http.Request) error {
 	retried, err := s.engine.RetryAll(r.Context(), options)
 	var stopped *wire.Problem
 	switch {
-	case errors.Is(err, engine.ErrQueueFull), errors.Is(err, engine.ErrDraining):
+	case errors.Is(err, engine.ErrQueueFull), errors.Is(err, engine.ErrDraining),
+		errors.Is(err, engine.ErrStorageFull), errors.Is(err, engine.ErrStoreFailed):
 		stopped = wire.ProblemFor(err)
 	case err != nil:
 		return asQueryProblem(err)

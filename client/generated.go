@@ -79,6 +79,8 @@ const (
 	ProblemCodeResultNotReady       ProblemCode = "result_not_ready"
 	ProblemCodeResultUnavailable    ProblemCode = "result_unavailable"
 	ProblemCodeServerFull           ProblemCode = "server_full"
+	ProblemCodeStorageFull          ProblemCode = "storage_full"
+	ProblemCodeStoreFailed          ProblemCode = "store_failed"
 	ProblemCodeUnknownMessageType   ProblemCode = "unknown_message_type"
 	ProblemCodeUnsupportedMediaType ProblemCode = "unsupported_media_type"
 	ProblemCodeUpgradeRequired      ProblemCode = "upgrade_required"
@@ -128,6 +130,10 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeResultUnavailable:
 		return true
 	case ProblemCodeServerFull:
+		return true
+	case ProblemCodeStorageFull:
+		return true
+	case ProblemCodeStoreFailed:
 		return true
 	case ProblemCodeUnknownMessageType:
 		return true
@@ -223,7 +229,8 @@ type BatchItem struct {
 	// (errors say which member), unknown_message_type (no such handler), message_not_found, not_found,
 	// method_not_allowed (see Allow), already_ended, result_not_ready, result_unavailable, message_too_large,
 	// request_timeout, unsupported_media_type, not_acceptable, cross_origin (see --allow-origin), upgrade_required,
-	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, draining and not_ready (try again later), internal_error.
+	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, storage_full, draining and not_ready (try
+	// again later), store_failed (whether a message was accepted is not known: send it again with its idempotency key), internal_error.
 	Problem *Problem `json:"problem,omitempty"`
 	Receipt *Receipt `json:"receipt,omitempty"`
 
@@ -514,7 +521,8 @@ type Priority = int
 // (errors say which member), unknown_message_type (no such handler), message_not_found, not_found,
 // method_not_allowed (see Allow), already_ended, result_not_ready, result_unavailable, message_too_large,
 // request_timeout, unsupported_media_type, not_acceptable, cross_origin (see --allow-origin), upgrade_required,
-// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, draining and not_ready (try again later), internal_error.
+// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, storage_full, draining and not_ready (try
+// again later), store_failed (whether a message was accepted is not known: send it again with its idempotency key), internal_error.
 type Problem struct {
 	Code   ProblemCode  `json:"code"`
 	Detail string       `json:"detail"`
@@ -565,7 +573,8 @@ type RetryAnswer struct {
 	// (errors say which member), unknown_message_type (no such handler), message_not_found, not_found,
 	// method_not_allowed (see Allow), already_ended, result_not_ready, result_unavailable, message_too_large,
 	// request_timeout, unsupported_media_type, not_acceptable, cross_origin (see --allow-origin), upgrade_required,
-	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, draining and not_ready (try again later), internal_error.
+	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, storage_full, draining and not_ready (try
+	// again later), store_failed (whether a message was accepted is not known: send it again with its idempotency key), internal_error.
 	Stopped *Problem `json:"stopped,omitempty"`
 }
 
@@ -1156,8 +1165,8 @@ type ClientInterface interface {
 	// SubmitMessagesWithBody Submit many messages
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+	// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+	// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1167,8 +1176,8 @@ type ClientInterface interface {
 	// SubmitMessages Submit many messages
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+	// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+	// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1178,7 +1187,8 @@ type ClientInterface interface {
 	// RetryMessages Run failed messages again
 	//
 	// Runs all messages again that the query picks, oldest first; those that failed, unless `state` says otherwise. Messages
-	// that cannot be retried are passed over. Where a queue becomes full, `stopped` says so and the rest stays as it is.
+	// that cannot be retried are passed over. Where a queue or the storage becomes full, `stopped` says so and the rest stays
+	// as it is.
 	//
 	// Corresponds with POST /v1/messages/retry (the `RetryMessages` operationId).
 	RetryMessages(ctx context.Context, params *RetryMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1385,8 +1395,8 @@ func (c *Client) SubmitMessage(ctx context.Context, params *SubmitMessageParams,
 // SubmitMessagesWithBody Submit many messages
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1406,8 +1416,8 @@ func (c *Client) SubmitMessagesWithBody(ctx context.Context, params *SubmitMessa
 // SubmitMessages Submit many messages
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1427,7 +1437,8 @@ func (c *Client) SubmitMessages(ctx context.Context, params *SubmitMessagesParam
 // RetryMessages Run failed messages again
 //
 // Runs all messages again that the query picks, oldest first; those that failed, unless `state` says otherwise. Messages
-// that cannot be retried are passed over. Where a queue becomes full, `stopped` says so and the rest stays as it is.
+// that cannot be retried are passed over. Where a queue or the storage becomes full, `stopped` says so and the rest stays
+// as it is.
 //
 // Corresponds with POST /v1/messages/retry (the `RetryMessages` operationId).
 func (c *Client) RetryMessages(ctx context.Context, params *RetryMessagesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2652,8 +2663,8 @@ type ClientWithResponsesInterface interface {
 	// SubmitMessagesWithBodyWithResponse Submit many messages
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+	// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+	// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2663,8 +2674,8 @@ type ClientWithResponsesInterface interface {
 	// SubmitMessagesWithResponse Submit many messages
 	//
 	// Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-	// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-	// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+	// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+	// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2674,7 +2685,8 @@ type ClientWithResponsesInterface interface {
 	// RetryMessagesWithResponse Run failed messages again
 	//
 	// Runs all messages again that the query picks, oldest first; those that failed, unless `state` says otherwise. Messages
-	// that cannot be retried are passed over. Where a queue becomes full, `stopped` says so and the rest stays as it is.
+	// that cannot be retried are passed over. Where a queue or the storage becomes full, `stopped` says so and the rest stays
+	// as it is.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3274,8 +3286,8 @@ func (c *ClientWithResponses) SubmitMessageWithResponse(ctx context.Context, par
 // SubmitMessagesWithBodyWithResponse Submit many messages
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3291,8 +3303,8 @@ func (c *ClientWithResponses) SubmitMessagesWithBodyWithResponse(ctx context.Con
 // SubmitMessagesWithResponse Submit many messages
 //
 // Takes up to 1,000 messages and answers each in its place, as if it had been submitted alone: one that is refused
-// does not fail its neighbours. Where a queue becomes full, the messages that still fit are accepted and the
-// others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
+// does not fail its neighbours. Where a queue or the storage becomes full, the messages that still fit are accepted and
+// the others say so. Only a body that cannot be read as a list, or has more than 16 MiB, is refused as a whole.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3308,7 +3320,8 @@ func (c *ClientWithResponses) SubmitMessagesWithResponse(ctx context.Context, pa
 // RetryMessagesWithResponse Run failed messages again
 //
 // Runs all messages again that the query picks, oldest first; those that failed, unless `state` says otherwise. Messages
-// that cannot be retried are passed over. Where a queue becomes full, `stopped` says so and the rest stays as it is.
+// that cannot be retried are passed over. Where a queue or the storage becomes full, `stopped` says so and the rest stays
+// as it is.
 //
 // Returns a wrapper object for the known response body format(s).
 //

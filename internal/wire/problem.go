@@ -95,13 +95,19 @@ func problemKinds() map[string]problemKind {
 		"server_full":            {http.StatusServiceUnavailable, "The server is full"},
 		"draining":               {http.StatusServiceUnavailable, "The server is shutting down"},
 		"not_ready":              {http.StatusServiceUnavailable, "The server is not ready"},
+		"store_failed":           {http.StatusServiceUnavailable, "The server's store failed"},
+		"storage_full":           {http.StatusInsufficientStorage, "The server's storage is full"},
 		"unknown_op":             {http.StatusBadRequest, "Unknown op"},
 		"internal_error":         {http.StatusInternalServerError, "Internal error"},
 	}
 }
 
-// retryWhenDraining is when a client of a server that shuts down tries the next.
-const retryWhenDraining = 2 * time.Second
+const (
+	// retryWhenDraining is when a client of a server that shuts down tries the next.
+	retryWhenDraining = 2 * time.Second
+	// retryStore gives whoever tends the server, or its retention, time to mend it.
+	retryStore = 5 * time.Second
+)
 
 // ProblemFor translates an error: the engine's, or a *Problem, which is returned
 // as it is. What it does not know is an internal error without the error's text.
@@ -122,6 +128,16 @@ func ProblemFor(err error) *Problem {
 		return InvalidAt("/"+invalidErr.Field, invalidErr.Reason)
 	}
 	switch {
+	// First, for what a store failed with may be one of the others, such as a deadline.
+	case errors.Is(err, engine.ErrStorageFull):
+		p := NewProblem("storage_full", "the server has no room to keep more: try again after retry_after seconds")
+		p.RetryAfter = retryStore
+		return p
+	case errors.Is(err, engine.ErrStoreFailed):
+		p := NewProblem("store_failed", "the server's store failed, and its log says why: "+
+			"whether a message was accepted is not known, so send it again after retry_after seconds with its idempotency key")
+		p.RetryAfter = retryStore
+		return p
 	case errors.Is(err, engine.ErrUnknownType):
 		return NewProblem("unknown_message_type", err.Error()+": GET /v1/handlers lists those there are")
 	case errors.Is(err, engine.ErrTooLarge):
