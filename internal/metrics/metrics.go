@@ -54,6 +54,7 @@ func newCollector(s Source) *collector {
 		{nameMessagesQueuedBytes, "Bytes held by queued, scheduled and retrying messages.", []string{"message_type"}},
 		{nameMessagesScheduled, "Messages waiting for their time.", []string{"message_type"}},
 		{nameMessagesRetrying, "Messages waiting for another attempt.", []string{"message_type"}},
+		{nameMessagesLost, "Attempts that ended with the server that ran them.", []string{"message_type"}},
 		{nameRetries, "Attempts after which another one followed.", []string{"message_type"}},
 		{namePaused, "1 while the message type is paused.", []string{"message_type"}},
 		{nameHandlersRunning, "Handlers running, stuck ones included.", []string{"message_type"}},
@@ -68,6 +69,14 @@ func newCollector(s Source) *collector {
 		{nameNotificationGaps, "Times a subscription was told that it missed notifications.", nil},
 		{nameSubscriptions, "Open subscriptions.", nil},
 		{nameConnections, "Open WebSockets.", nil},
+		{nameStoreCommits, "Groups of changes committed to the store.", nil},
+		{nameStoreChanges, "Changes committed to the store: submissions, claims, outcomes.", nil},
+		{nameStoreCommitDuration, "How long the store took to commit a group.", nil},
+		{nameStoreUsed, "Bytes that the store takes; absent if it is not known.", nil},
+		{nameStoreFree, "Bytes that are left for the store; absent if it is not known.", nil},
+		{nameStoreFull, "1 while messages are refused because the store has no room.", nil},
+		{nameStoreMessagesForgotten, "Ended messages that retention took away.", nil},
+		{nameStoreNotificationsForgotten, "Notifications that retention took away.", nil},
 	} {
 		c.descs[d.name] = prometheus.NewDesc(d.name, d.help, d.labels, nil)
 	}
@@ -110,6 +119,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(nameMessagesQueuedBytes, float64(t.QueuedBytes), name)
 		gauge(nameMessagesScheduled, float64(t.Scheduled), name)
 		gauge(nameMessagesRetrying, float64(t.Retrying), name)
+		counter(nameMessagesLost, t.Lost, name)
 		counter(nameRetries, t.Retries, name)
 		gauge(namePaused, boolean(t.Policy.Paused), name)
 		gauge(nameHandlersRunning, float64(t.Running), name)
@@ -119,6 +129,19 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- c.histogram(nameHandlerDuration, t.HandlerDuration, name)
 		out <- c.histogram(nameQueueWait, t.QueueWait, name)
+	}
+	if store := s.Store; store != nil {
+		counter(nameStoreCommits, store.Commits)
+		counter(nameStoreChanges, store.Changes)
+		out <- c.histogram(nameStoreCommitDuration, store.CommitDuration)
+		for name, bytes := range map[string]int64{nameStoreUsed: store.Usage.Used, nameStoreFree: store.Usage.Free} {
+			if bytes > 0 { // 0 means unknown, and would set off every alarm
+				gauge(name, float64(bytes))
+			}
+		}
+		gauge(nameStoreFull, boolean(store.Full))
+		counter(nameStoreMessagesForgotten, store.Forgotten)
+		counter(nameStoreNotificationsForgotten, store.ForgottenNotifications)
 	}
 }
 

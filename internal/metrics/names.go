@@ -13,6 +13,7 @@ const (
 	nameMessagesQueuedBytes    = namespace + "messages_queued_bytes"
 	nameMessagesScheduled      = namespace + "messages_scheduled"
 	nameMessagesRetrying       = namespace + "messages_retrying"
+	nameMessagesLost           = namespace + "messages_lost_total"
 	nameRetries                = namespace + "retries_total"
 	namePaused                 = namespace + "message_type_paused"
 	nameHandlersRunning        = namespace + "handlers_running"
@@ -27,4 +28,14 @@ const (
 	nameNotificationGaps       = namespace + "notification_gaps_total"
 	nameSubscriptions          = namespace + "subscriptions"
 	nameConnections            = namespace + "websocket_connections"
+
+	// Only with a store.
+	nameStoreCommits                = namespace + "store_commits_total"
+	nameStoreChanges                = namespace + "store_changes_total"
+	nameStoreCommitDuration         = namespace + "store_commit_duration_seconds"
+	nameStoreUsed                   = namespace + "store_used_bytes"
+	nameStoreFree                   = namespace + "store_free_bytes"
+	nameStoreFull                   = namespace + "store_full"
+	nameStoreMessagesForgotten      = namespace + "store_messages_forgotten_total"
+	nameStoreNotificationsForgotten = namespace + "store_notifications_forgotten_total"
 )
