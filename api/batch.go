@@ -76,23 +76,29 @@ func (s *server) submitItems(w http.ResponseWriter, r *http.Request, items []wir
 		return wire.NewProblem("malformed_request", "an Idempotency-Key is for one message: give each of a batch its idempotency_key")
 	}
 	answers := make([]wire.Answer, len(items))
+	refuse := func(i int, err error) {
+		answers[i].Problem = wire.ProblemFor(pointAt(r, mode, err))
+	}
+	submissions := make([]engine.Submission, 0, len(items))
+	places := make([]int, 0, len(items)) // of the submissions, among the items
 	for i := range items {
-		answers[i] = s.submitItem(r, &items[i], mode)
+		err := items[i].Err
+		if err == nil {
+			err = readHeaders(r.Header, &items[i].Submission)
+		}
+		if err != nil {
+			refuse(i, err)
+			continue
+		}
+		submissions, places = append(submissions, items[i].Submission), append(places, i)
+	}
+	for i, accepted := range s.engine.SubmitAll(r.Context(), submissions) {
+		if accepted.Err != nil {
+			refuse(places[i], accepted.Err)
+			continue
+		}
+		answers[places[i]].Receipt = accepted.Receipt
 	}
 	setHeader(w, "Cache-Control", "no-store")
 	return writeJSON(w, http.StatusMultiStatus, append(wire.AppendAnswers(make([]byte, 0, 256*len(items)), answers), '\n'))
-}
-
-func (s *server) submitItem(r *http.Request, item *wire.Item, mode wire.CloudEventMode) wire.Answer {
-	err := item.Err
-	var receipt engine.Receipt
-	if err == nil {
-		if err = readHeaders(r.Header, &item.Submission); err == nil {
-			receipt, err = s.engine.Submit(r.Context(), item.Submission)
-		}
-	}
-	if err != nil {
-		return wire.Answer{Problem: wire.ProblemFor(pointAt(r, mode, err))}
-	}
-	return wire.Answer{Receipt: receipt}
 }
