@@ -46,6 +46,7 @@ type connection struct {
 	// All below is guarded by mu, which also makes writing one turn at a time.
 	subscription *engine.Subscription // nil until the first subscribe
 	answers      []byte               // frames
+	submitting   bool                 // notifications wait for a receipt
 	announce     bool                 // the draining frame is to be written
 	slow         bool                 // writeSlowly runs
 	over         bool                 // the subscription has no more
@@ -163,8 +164,8 @@ func (c *connection) flush(b *batch) {
 	}
 }
 
-// gather collects what is to be written now: answers, then notifications. It
-// reports whether the subscription had something, which may have no form in the
+// gather collects what is to be written now: answers, then notifications, unless
+// those wait for the answer to a submit. It reports whether the subscription had something, which may have no form in the
 // protocol. The caller holds mu.
 func (c *connection) gather(b *batch) (out []byte, more bool) {
 	b.out = b.out[:0]
@@ -180,7 +181,7 @@ func (c *connection) gather(b *batch) (out []byte, more bool) {
 		c.announce = false
 		b.out = appendFrame(b.out, []byte(`{"op":"draining"}`))
 	}
-	if c.subscription == nil {
+	if c.subscription == nil || c.submitting {
 		return b.out, false
 	}
 	d, err := c.subscription.Poll(b.notifications)
@@ -301,14 +302,9 @@ func (c *connection) end() {
 // reply queues an answer, and waits while too many bytes of answers wait: a
 // client that does not read is not read from.
 func (c *connection) reply(payload []byte) {
-	c.replyWith(func() []byte { return payload })
-}
-
-// replyWith queues the answer that do returns; nothing else is written between
-// what do does and its answer. It waits as reply does.
-func (c *connection) replyWith(do func() []byte) {
 	c.mu.Lock()
-	c.answers = appendFrame(c.answers, do())
+	c.submitting = false
+	c.answers = appendFrame(c.answers, payload)
 	waiting := len(c.answers)
 	c.mu.Unlock()
 	c.list()
@@ -324,6 +320,15 @@ func (c *connection) replyWith(do func() []byte) {
 		waiting = len(c.answers)
 		c.mu.Unlock()
 	}
+}
+
+// beginSubmit keeps notifications back until the next reply: a receipt comes before
+// its message's notification. The engine may take its time to accept a message, which
+// the flusher, who has other connections too, must not wait for under mu.
+func (c *connection) beginSubmit() {
+	c.mu.Lock()
+	c.submitting = true
+	c.mu.Unlock()
 }
 
 // announceDraining queues the draining frame.

@@ -63,14 +63,13 @@ func (c *connection) serveSubmit(request wire.Frame, data []byte) error {
 	if err != nil {
 		return err
 	}
-	c.replyWith(func() []byte {
-		receipt, err := c.server.engine.Submit(context.Background(), submission)
-		if err != nil {
-			return errorFrame(request.Ref, wire.ProblemFor(err))
-		}
-		b := wire.AppendReceipt(append(answer("accepted", request.Ref), ','), receipt)
-		return append(b, '}')
-	})
+	c.beginSubmit()
+	receipt, err := c.server.engine.Submit(context.Background(), submission)
+	if err != nil {
+		return err
+	}
+	b := wire.AppendReceipt(append(answer("accepted", request.Ref), ','), receipt)
+	c.reply(append(b, '}'))
 	return nil
 }
 
