@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
@@ -30,6 +31,12 @@ type connection struct {
 
 	ws     *websocket.Conn // set by start
 	socket *socket         // set by start
+	reader *bufio.Reader   // set by start; ws reads from it
+
+	// refs and submissions are of submit frames that were read and wait for those right
+	// behind them. They are read's alone.
+	refs        []string
+	submissions []engine.Submission
 
 	// listed: the connection is on its flusher's list, once.
 	listed atomic.Bool
@@ -52,6 +59,7 @@ type connection struct {
 	over         bool                 // the subscription has no more
 	ended        bool                 // drained is closed
 	closed       bool
+	closing      bool // finish reads from now on
 	aborted      bool // before start: the socket is to be closed at once
 }
 
@@ -103,10 +111,10 @@ func (c *connection) follow(sub *engine.Subscription) bool {
 }
 
 // start makes the connection live. The caller then runs read.
-func (c *connection) start(conn *websocket.Conn, socket *socket) {
+func (c *connection) start(conn *websocket.Conn, socket *socket, reader *bufio.Reader) {
 	socket.blocked = c.writeInOwnTime
 	c.mu.Lock()
-	c.ws, c.socket = conn, socket
+	c.ws, c.socket, c.reader = conn, socket, reader
 	if c.aborted {
 		c.cut()
 	}
@@ -302,9 +310,13 @@ func (c *connection) end() {
 // reply queues an answer, and waits while too many bytes of answers wait: a
 // client that does not read is not read from.
 func (c *connection) reply(payload []byte) {
+	c.replyFrames(appendFrame(nil, payload))
+}
+
+func (c *connection) replyFrames(frames []byte) {
 	c.mu.Lock()
 	c.submitting = false
-	c.answers = appendFrame(c.answers, payload)
+	c.answers = append(c.answers, frames...)
 	waiting := len(c.answers)
 	c.mu.Unlock()
 	c.list()
@@ -329,6 +341,14 @@ func (c *connection) beginSubmit() {
 	c.mu.Lock()
 	c.submitting = true
 	c.mu.Unlock()
+}
+
+// hasNext reports whether the client's next frame is here, so that read will not
+// wait for it. Once finish reads too, nobody may look.
+func (c *connection) hasNext() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.closing && holdsText(c.reader, c.socket.ahead)
 }
 
 // announceDraining queues the draining frame.
@@ -382,6 +402,9 @@ func (c *connection) finish(ctx context.Context, delay time.Duration) {
 	}
 	stop := context.AfterFunc(ctx, c.abort)
 	defer stop()
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
 	_ = c.ws.Close(websocket.StatusServiceRestart, "the server stops: connect again with your last cursor")
 }
 
@@ -419,6 +442,9 @@ func (c *connection) read() {
 	for {
 		kind, data, err := c.ws.Read(context.Background())
 		if err != nil {
+			if len(c.submissions) > 0 { // were read, only the frame behind them cannot be; nobody is there for the answers
+				c.server.engine.SubmitAll(context.Background(), c.submissions)
+			}
 			c.logEnd(err)
 			return
 		}

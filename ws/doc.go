@@ -45,6 +45,10 @@
 // non-blocking write at a time for whatever is ready by then. Only a connection
 // whose socket is full gets a goroutine of its own, until it has caught up.
 //
+// The reading goroutine submits, all submit frames together that have arrived by
+// then. It may wait for the engine's store; meanwhile its client is told no
+// notifications, and flushers do not wait.
+//
 // # What a slow subscriber does
 //
 // Nothing to anyone else, and it is not disconnected while it takes anything. It

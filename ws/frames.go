@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bufio"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -17,6 +18,13 @@ const (
 	opPing  byte = 0x80 | 9
 )
 
+const (
+	// masked is set beside the length of a client's frame.
+	masked byte = 0x80
+	// maskedHeader is the length of a client's shortest header.
+	maskedHeader = 6
+)
+
 // appendHeader appends the header of an unmasked frame.
 func appendHeader(b []byte, op byte, length int) []byte {
 	switch {
@@ -27,6 +35,28 @@ func appendHeader(b []byte, op byte, length int) []byte {
 	default:
 		return binary.BigEndian.AppendUint64(append(b, op, 127), uint64(length))
 	}
+}
+
+// holdsText reports whether what a reader has buffered, and what comes behind it,
+// begin with a whole text frame of a client that is one message.
+func holdsText(r *bufio.Reader, behind []byte) bool {
+	buffered, _ := r.Peek(r.Buffered())
+	var head [4]byte
+	n := copy(head[:], buffered)
+	n += copy(head[n:], behind)
+	if n < len(head) || head[0] != opText || head[1] < masked {
+		return false
+	}
+	size := maskedHeader
+	switch length := int(head[1] - masked); length {
+	case 126:
+		size += 2 + int(binary.BigEndian.Uint16(head[2:]))
+	case 127:
+		return false // more than is ever buffered
+	default:
+		size += length
+	}
+	return len(buffered)+len(behind) >= size
 }
 
 // appendFrame appends a text frame.

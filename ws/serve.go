@@ -7,10 +7,16 @@ import (
 	"github.com/activemessage/activemessage/internal/wire"
 )
 
-// serve answers one frame of a client. It returns false for what is no JSON
-// object at all; every other fault is answered with an error frame.
+// serve answers one frame of a client, or keeps it for submit while the next is here
+// already. It returns false for what is no JSON object at all; every other fault is
+// answered with an error frame.
 func (c *connection) serve(data []byte) bool {
 	request, err := wire.DecodeFrame(data)
+	if err == nil && request.Op == "submit" {
+		c.serveSubmit(request, data)
+		return true
+	}
+	c.submit() // answers come in the order of the frames
 	if err != nil {
 		problem := wire.ProblemFor(err)
 		if problem.Code == "malformed_json" {
@@ -24,8 +30,6 @@ func (c *connection) serve(data []byte) bool {
 		err = c.serveSubscribe(request)
 	case "unsubscribe":
 		c.serveUnsubscribe(request)
-	case "submit":
-		err = c.serveSubmit(request, data)
 	case "ping":
 		c.reply(append(answer("pong", request.Ref), '}'))
 	default:
@@ -58,19 +62,37 @@ func (c *connection) serveUnsubscribe(request wire.Frame) {
 	c.reply(append(appendSelector(answer("unsubscribed", request.Ref), request.Selector), '}'))
 }
 
-func (c *connection) serveSubmit(request wire.Frame, data []byte) error {
+func (c *connection) serveSubmit(request wire.Frame, data []byte) {
 	submission, err := wire.DecodeSubmission(data, true)
 	if err != nil {
-		return err
+		c.submit()
+		c.replyError(request.Ref, wire.ProblemFor(err))
+		return
 	}
+	c.refs, c.submissions = append(c.refs, request.Ref), append(c.submissions, submission)
+	if !c.hasNext() {
+		c.submit()
+	}
+}
+
+// submit submits what serve has kept and answers each.
+func (c *connection) submit() {
+	if len(c.refs) == 0 {
+		return
+	}
+	refs, submissions := c.refs, c.submissions
+	c.refs, c.submissions = nil, nil // an idle connection holds nothing
 	c.beginSubmit()
-	receipt, err := c.server.engine.Submit(context.Background(), submission)
-	if err != nil {
-		return err
+	var answers []byte
+	for i, accepted := range c.server.engine.SubmitAll(context.Background(), submissions) {
+		if accepted.Err != nil {
+			answers = appendFrame(answers, errorFrame(refs[i], wire.ProblemFor(accepted.Err)))
+			continue
+		}
+		b := wire.AppendReceipt(append(answer("accepted", refs[i]), ','), accepted.Receipt)
+		answers = appendFrame(answers, append(b, '}'))
 	}
-	b := wire.AppendReceipt(append(answer("accepted", request.Ref), ','), receipt)
-	c.reply(append(b, '}'))
-	return nil
+	c.replyFrames(answers)
 }
 
 func (c *connection) replyError(ref string, problem *wire.Problem) {

@@ -15,6 +15,8 @@ const (
 	// maxControl bounds the control frames that wait behind a full socket. A peer
 	// that provokes more, by pinging without reading, is cut.
 	maxControl = 16 << 10
+	// readAhead is how much is read at once of a client that sends a lot.
+	readAhead = 16 << 10
 	// writeChunk is how much one blocking write hands over at a time, so that
 	// the deadline tells a slow peer from one that takes nothing.
 	writeChunk = 16 << 10
@@ -28,7 +30,8 @@ type socket struct {
 	net.Conn
 	raw     syscall.RawConn // nil: no non-blocking write
 	timeout time.Duration
-	early   []byte       // came with the handshake, to be read first
+	ahead   []byte       // to be read first: came with the handshake, or was read ahead
+	full    bool         // the last read filled the library's buffer
 	heard   atomic.Int64 // when the peer last sent something, Unix nanoseconds
 	// closing: a close frame was written; nothing may follow it.
 	closing atomic.Bool
@@ -45,7 +48,7 @@ type socket struct {
 }
 
 func newSocket(conn net.Conn, early []byte, timeout time.Duration) *socket {
-	s := &socket{Conn: conn, timeout: timeout, early: slices.Clone(early), blocked: func() {}}
+	s := &socket{Conn: conn, timeout: timeout, ahead: slices.Clone(early), blocked: func() {}}
 	s.heard.Store(time.Now().UnixNano())
 	if sc, ok := conn.(syscall.Conn); ok && nonBlockingWrites {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -55,13 +58,33 @@ func newSocket(conn net.Conn, early []byte, timeout time.Duration) *socket {
 	return s
 }
 
-// Read reads for the library.
+// Read reads for the library, whose buffer is small: behind a read that filled it
+// there is more, of which as much as readAhead is taken at once. An idle connection
+// has no buffer for that.
 func (s *socket) Read(p []byte) (int, error) {
-	if len(s.early) > 0 {
-		n := copy(p, s.early)
-		s.early = s.early[n:]
+	if len(s.ahead) == 0 && s.full && len(p) <= connectionBuffer {
+		buffer := make([]byte, readAhead)
+		n, err := s.receive(buffer)
+		s.ahead, s.full = buffer[:n], false
+		if n == 0 {
+			return 0, err
+		}
+		// An error comes again, at the next read.
+	}
+	if len(s.ahead) > 0 {
+		n := copy(p, s.ahead)
+		s.ahead = s.ahead[n:]
+		if len(s.ahead) == 0 {
+			s.ahead = nil
+		}
 		return n, nil
 	}
+	n, err := s.receive(p)
+	s.full = n == len(p)
+	return n, err
+}
+
+func (s *socket) receive(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
 	if n > 0 {
 		s.heard.Store(time.Now().UnixNano())

@@ -1,8 +1,10 @@
 package ws_test
 
 import (
+	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,6 +66,114 @@ func TestASlowSubmissionHoldsNobodyElseUp(t *testing.T) {
 		}
 	}
 	if !slices.Equal(got, []string{"quick:ok", "slow:ok"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// Frames that arrive at once are answered one by one, in their order, whatever they
+// are.
+func TestPipelinedFramesAreAnsweredInOrder(t *testing.T) {
+	t.Parallel()
+	n := start(t, engine.Config{}, ws.Config{})
+	conn, reader := rawDial(t, n, "?subscribe=*")
+	if _, welcome, err := readFrame(reader); err != nil || !bytes.Contains(welcome, []byte("welcome")) {
+		t.Fatalf("%s, %v", welcome, err)
+	}
+	const rounds = 500
+	var frames []byte
+	for range rounds {
+		for _, text := range []string{
+			`{"op":"submit","ref":"accepted","message_type":"echo"}`,
+			`{"op":"submit","ref":"accepted","message_type":"echo","message_data":"` + strings.Repeat("x", 30) + `"}`,
+			`{"op":"submit","ref":"error","message_type":"nobody"}`,
+			`{"op":"submit","ref":"accepted","message_type":"echo"}`,
+			`{"op":"submit","ref":"error","message_type":7}`,
+			`{"op":"ping","ref":"pong"}`,
+			`{"op":"submit","ref":"accepted","message_type":"echo"}`,
+		} {
+			frames = append(frames, clientFrame(text)...)
+		}
+	}
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() {
+		if _, err := conn.Write(frames); err != nil {
+			t.Error(err)
+		}
+	})
+	want := []string{"accepted", "accepted", "error", "accepted", "error", "pong", "accepted"}
+	for i := range rounds * len(want) {
+		_, payload, err := readFrame(reader)
+		if err != nil {
+			t.Fatalf("after %d answers: %v", i, err)
+		}
+		op := want[i%len(want)]
+		if !bytes.HasPrefix(payload, []byte(`{"op":"`+op+`","ref":"`+op+`"`)) {
+			t.Fatalf("answer %d is %s, want %s", i, payload, op)
+		}
+	}
+}
+
+// Frames that are there are submitted together, and answered then: a store makes them
+// durable at once.
+func TestPipelinedSubmitsGoTogether(t *testing.T) {
+	t.Parallel()
+	slow := slowStore{make(chan struct{}), make(chan struct{})}
+	n := start(t, engine.Config{Observer: slow}, ws.Config{})
+	release := sync.OnceFunc(func() { close(slow.release) })
+	conn, reader := rawDial(t, n, "")
+	t.Cleanup(release) // before everything is stopped
+	send := func(frames []byte) {
+		if _, err := conn.Write(frames); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := clientFrame(`{"op":"submit","message_type":"count"}`)
+	send(held)
+	<-slow.entered
+	const between = 100
+	send(append(bytes.Repeat(clientFrame(`{"op":"submit","message_type":"echo"}`), between), held...))
+	slow.release <- struct{}{} // only now are they read
+	<-slow.entered
+	answers := 0
+	next := func(patience time.Duration) error {
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := readFrame(reader)
+		if err == nil {
+			answers++
+		}
+		return err
+	}
+	for next(100*time.Millisecond) == nil {
+		continue
+	}
+	// The welcome, the first one's, and of those that were read before it was known
+	// that there are many.
+	if answers > between/4 {
+		t.Errorf("%d answers, while what is with those is being submitted", answers)
+	}
+	release()
+	for answers < 1+1+between+1 {
+		if err := next(20 * time.Second); err != nil {
+			t.Fatalf("after %d answers: %v", answers, err)
+		}
+	}
+}
+
+// A frame that ends the connection does not take along the one before it, which was
+// kept for it.
+func TestASubmitBeforeABrokenFrameIsMade(t *testing.T) {
+	t.Parallel()
+	n := start(t, engine.Config{}, ws.Config{ReadLimit: 90})
+	follower := n.dial("?subscribe=*", ws.ProtocolText)
+	conn, _ := rawDial(t, n, "")
+	const text = `{"op":"submit","message_type":"echo","response_notification":"r"}`
+	if _, err := conn.Write(append(clientFrame(text), clientFrame(text+strings.Repeat(" ", 50))...)); err != nil {
+		t.Fatal(err)
+	}
+	if got := follower.read(); got != "r:ok" {
 		t.Errorf("%q", got)
 	}
 }

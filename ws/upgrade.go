@@ -70,7 +70,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
 		return hijack.refusal
 	}
 	conn.SetReadLimit(s.cfg.ReadLimit)
-	c.start(conn, hijack.socket)
+	c.start(conn, hijack.socket, hijack.reader)
 	go c.read() // counted since admit
 	return nil
 }
@@ -138,6 +138,7 @@ const connectionBuffer = 512
 type hijacker struct {
 	http.ResponseWriter
 	socket  *socket
+	reader  *bufio.Reader
 	refusal *wire.Problem
 	timeout time.Duration
 }
@@ -178,7 +179,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	early, _ := rw.Peek(rw.Reader.Buffered())
 	h.socket = newSocket(conn, early, h.timeout)
+	h.reader = bufio.NewReaderSize(h.socket, connectionBuffer)
 	return h.socket, bufio.NewReadWriter(
-		bufio.NewReaderSize(h.socket, connectionBuffer),
+		h.reader,
 		bufio.NewWriterSize(h.socket, connectionBuffer)), nil
 }
