@@ -21,7 +21,7 @@ type Store interface {
 	// An error means that nothing was changed if it is ErrStorageFull, and that nobody
 	// knows if it is another: the engine then goes on no more.
 	Commit(ctx context.Context, g *Group) error
-	// Load returns where the store stands.
+	// Load returns where the store stands. The engine calls it once, before all else.
 	Load(ctx context.Context) (Snapshot, error)
 	// Get returns a message without its data. Errors: ErrNotFound.
 	Get(ctx context.Context, id ID) (StoredMessage, error)
@@ -31,8 +31,9 @@ type Store interface {
 	// end.
 	List(ctx context.Context, o ListOptions) (page []StoredMessage, next uint64, err error)
 	// Notifications returns what the log holds from a number on, in order: at most limit
-	// of them, and after the first no more than about maxBytes of results. first is the oldest number the
-	// log has, or one past its last: what is asked for before that is gone.
+	// of them, and after the first no more than about maxBytes of results. first is the
+	// oldest number the log has, or one past its last: what is asked for before that is
+	// gone.
 	Notifications(ctx context.Context, from uint64, limit int, maxBytes int64) (page []Notification, first uint64, err error)
 	// Retain takes one step towards what r allows: it forgets the oldest of what ended,
 	// with all that belongs to it, and of the log, at most limit of both together. It waits
@@ -77,6 +78,8 @@ type Group struct {
 	// process can open, or else for ever.
 	Lease time.Time
 
+	// Pauses are remembered for Snapshot.Paused; the engine does the pausing.
+	Pauses  []PauseChange
 	Settles []*SettleChange
 	// Releases are ended messages with HoldKey: their keys are free now.
 	Releases []ID
@@ -96,11 +99,10 @@ type Group struct {
 	Claims []*ClaimChange
 
 	// Published is filled in with the notifications the changes brought, in order: of
-	// every message that ended and has a response notification, and the Refusals. Their numbers
-	// continue the log's without holes.
+	// every message that ended and has a response notification, and the Refusals. Their
+	// numbers continue the log's without holes.
 	Published []Notification
-	// Ended is filled in with the messages that ended without a SettleChange or a CancelChange:
-	// that expired. Without their data.
+	// Ended is filled in with the messages that expired, without their data.
 	Ended []StoredMessage
 	// Counts is filled in for every message type that the group touched.
 	Counts map[string]Counts
@@ -125,6 +127,9 @@ type SubmitChange struct {
 	IdempotencyKey string
 	Fingerprint    [32]byte
 	Remember       time.Time // zero: until the message has ended
+	// ReplayOnly: nothing is stored, whatever the key is; Replay or Err is filled in as
+	// if it were.
+	ReplayOnly bool
 	// Cursor is the log's last number at acceptance, for later replays.
 	Cursor uint64
 
@@ -186,7 +191,8 @@ type SettleChange struct {
 	Err error
 }
 
-// CancelChange ends a message that nobody has claimed.
+// CancelChange ends a message that nobody has claimed. One that is claimed has
+// CancelRequested from then on, for its owner.
 type CancelChange struct {
 	ID    ID
 	Error *Error
@@ -197,8 +203,14 @@ type CancelChange struct {
 	Err error
 }
 
-// RetryChange queues an ended message again: without its error, its result and its
-// expiry, with Uncounted as many as it had attempts, and nothing in Lost.
+// PauseChange is whether a message type is paused.
+type PauseChange struct {
+	MessageType string
+	Paused      bool
+}
+
+// RetryChange queues an ended message again: without its error, its expiry and its
+// CancelRequested, with Uncounted as many as it had attempts, and nothing in Lost.
 type RetryChange struct {
 	ID ID
 	// Attempt is the message's last, as it was read: of two at once, one is made.
@@ -208,8 +220,8 @@ type RetryChange struct {
 
 	// Message is filled in as it is now, without its data, unless Err is ErrNotFound.
 	Message StoredMessage
-	// Err is filled in: ErrNotFound, ErrNotRetryable if it did not end or succeeded, or ErrStale if it has
-	// another attempt.
+	// Err is filled in: ErrNotFound, ErrNotRetryable if it did not end or succeeded, or
+	// ErrStale if it has another attempt.
 	Err error
 }
 
@@ -230,12 +242,15 @@ type StoredMessage struct {
 	QueuedAt time.Time
 	// DueAt is set while it is put off. ExpiresAt is the submission's.
 	DueAt, ExpiresAt time.Time
-	// StartedAt is the latest attempt's, as far as the store was told; FinishedAt is set in a terminal
-	// state.
+	// StartedAt is the latest attempt's, as far as the store was told; FinishedAt is set
+	// in a terminal state.
 	StartedAt, FinishedAt time.Time
 	// Uncounted attempts do not count for MaxAttempts. Lost ones are among them: their
 	// owner ended before they did.
 	Uncounted, Lost int
+	// CancelRequested: a CancelChange found it claimed. It stays until the message is
+	// retried.
+	CancelRequested bool
 	// Attempts are the earlier ones that are remembered.
 	Attempts []Attempt
 	// Error and Result are set in terminal states. ResultBytes is the length of the
@@ -254,6 +269,8 @@ type Snapshot struct {
 	First, Last uint64
 	// LastSequence is the greatest Sequence of an ID that was ever stored, 0 before.
 	LastSequence uint64
+	// Paused has the message types whose last PauseChange paused them, sorted.
+	Paused []string
 	// Counts has all message types of which the store has messages that have not ended.
 	Counts map[string]Counts
 	// NextDue is as in Group.
