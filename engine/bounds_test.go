@@ -53,6 +53,7 @@ func TestNilPointersAsErrorsEndTheirMessageOnly(t *testing.T) {
 // What a subscription cannot be told because the log was too small is a gap, also
 // where the router was outrun and not the reader.
 func TestALogTooSmallForTheRouterIsAGap(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	const total = 20_000
 	e := start(t, engine.Config{Concurrency: 4, QueueLimit: total + 1, LogLimit: 64})
@@ -189,7 +190,7 @@ func TestWaitReturnsTheEndThatWas(t *testing.T) {
 		runtime.Gosched()
 		return engine.Result{}, errors.New("no")
 	})
-	for range 1000 {
+	for range fewer(1000) {
 		receipt := submit(t, e, engine.Submission{MessageType: "fail"})
 		var retrying sync.WaitGroup
 		retrying.Go(func() {
@@ -210,6 +211,7 @@ func TestWaitReturnsTheEndThatWas(t *testing.T) {
 // A message that is retried again and again does not push others out of the
 // history, and leaves nothing behind.
 func TestRetriesDoNotUseUpTheHistory(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	e := start(t, engine.Config{HistoryLimit: 10})
 	register(t, e, "fail", engine.Policy{}, func(context.Context, *engine.Message) (engine.Result, error) {
@@ -249,6 +251,7 @@ func TestRetriesDoNotUseUpTheHistory(t *testing.T) {
 // The bounds in bytes count what handlers say of their failures, the attempts that are
 // remembered, and where messages come from.
 func TestFailuresAndOriginsCount(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	const (
 		messages, retries = 50, 25
@@ -298,6 +301,7 @@ func TestFailuresAndOriginsCount(t *testing.T) {
 
 // A drain does not wait for what cannot run.
 func TestDrainCancelsWhatIsPaused(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, engine.Config{})

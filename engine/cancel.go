@@ -8,8 +8,12 @@ import (
 // Cancel ends a message that waits at once, and asks a running one to stop by
 // ending its context: its Status then has CancelRequested, and the outcome
 // follows when the handler returns or its grace is over. A handler that returns
-// a result all the same has succeeded. Errors: ErrNotFound, ErrTerminal.
+// a result all the same has succeeded. Errors: ErrNotFound, ErrTerminal; with a Store also
+// ErrStorageFull, ErrStoreFailed, and ErrDraining at its very end.
 func (e *Engine) Cancel(id ID) (Status, error) {
+	if e.durable != nil {
+		return e.cancelStored(id)
+	}
 	now := time.Now()
 	e.mu.Lock()
 	defer e.unlock()

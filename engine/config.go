@@ -39,11 +39,12 @@ type Config struct {
 	IdempotencyLimit int
 	IdempotencyTTL   time.Duration
 	// Store keeps messages and the log beyond the process. Defaults to none: memory,
-	// within the bounds above. With one, HistoryLimit, HistoryBytes, LogAge and IdempotencyLimit
-	// mean nothing, QueueLimit and QueueBytes default to 1,000,000 and 16 GiB, and LogLimit
-	// and LogBytes bound what of the log is read from memory.
+	// within the bounds above. With one, HistoryLimit, HistoryBytes, LogAge and
+	// IdempotencyLimit mean nothing, QueueLimit and QueueBytes default to 1,000,000 and
+	// 16 GiB, and LogLimit and LogBytes bound what of the log is read from memory.
 	Store Store
-	// Retention is what a Store keeps of what has ended.
+	// Retention is what a Store keeps of what has ended. Without a Store it means
+	// nothing.
 	Retention Retention
 	// Observer follows messages, for tracing. Defaults to nobody, which costs
 	// nothing.
@@ -120,9 +121,9 @@ type Policy struct {
 	// MaxAttempts is how often a message is tried before it has failed. 0 means 1:
 	// no retry. A snoozed attempt does not count.
 	MaxAttempts int
-	// MaxLost is how often a message may be lost, its server having died while it ran,
-	// before it has failed with CodeLost. Lost attempts do not count in MaxAttempts. 0
-	// means DefaultMaxLost. Without a Store nothing is left to be lost.
+	// MaxLost is how often a message is lost, its server having died while it ran, before
+	// it is not tried again: it has failed with CodeLost. Lost attempts do not count in
+	// MaxAttempts. 0 means DefaultMaxLost. Without a Store nothing is left to be lost.
 	MaxLost int
 	// Backoff is how long a retry waits.
 	Backoff Backoff

@@ -41,7 +41,7 @@
 // higher priorities go first; messages of one key run one at a time, in order.
 // A handler that ignores the end of its context keeps its slot until it returns.
 //
-// Every queue is bounded. Submit never waits: what does not fit is refused with
+// Every queue is bounded. Submit never waits for room: what does not fit is refused with
 // an error that says when to come back.
 //
 // # What a slow subscriber does
@@ -51,8 +51,20 @@
 //
 // # Shutdown
 //
-// Drain refuses new messages, waits for the accepted ones, and stops every
-// goroutine the engine started, except handlers that do not return.
+// Drain refuses new messages, waits for the accepted ones (with a Store: for those that
+// run), and stops every goroutine the engine started, except handlers that do not return.
+//
+// # Stores
+//
+// Without a Store an engine keeps everything in memory, within its bounds. With one,
+// what waits and what has ended is in the store; memory has what runs. A message is
+// accepted, and an outcome published, when the store has it: all changes go through
+// one goroutine, the committer, and those that come while it commits are its next
+// group. So a store's sync of the disk is shared by all who wait for it.
+//
+// After a crash the next engine of the store goes on. What ran then runs again, up to
+// Policy.MaxLost times; a handler is idempotent by Message.ID. Drain of an engine with
+// a store hands back what it does not finish, instead of cancelling it.
 //
 // # Testing
 //

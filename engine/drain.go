@@ -12,7 +12,13 @@ import (
 // or whose type is paused, is cancelled at once. When ctx ends first, what still waits is
 // cancelled, running handlers' contexts end, and after their grace they get
 // their outcome without returning; Drain then returns ctx's error. Subscriptions
-// read the log to its end, then get ErrClosed. Get and List go on working.
+// read the log to its end, then get ErrClosed. Get and List go on working, with a Store
+// until that is closed.
+//
+// With a Store nothing is cancelled: what waits stays there for the next engine, and so
+// does, when ctx ends, what a handler did not finish. A handler that does not even
+// return then is counted as lost.
+//
 // Calling it again waits for the first call's work.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.mu.Lock()
@@ -24,7 +30,11 @@ func (e *Engine) Drain(ctx context.Context) error {
 		if deadline, bounded := ctx.Deadline(); bounded {
 			e.drainBy = deadline
 		}
-		e.cancelLater()
+		if e.durable != nil {
+			e.handBackLast(math.MaxInt, func(*record) bool { return true }, time.Now())
+		} else {
+			e.cancelLater()
+		}
 	}
 	e.unlock()
 	if !first {
@@ -45,6 +55,9 @@ func (e *Engine) Drain(ctx context.Context) error {
 		<-e.finished
 	}
 	e.stop()
+	if e.durable != nil && err == nil {
+		err = e.durableError()
+	}
 	return err
 }
 
@@ -52,9 +65,21 @@ func (e *Engine) Drain(ctx context.Context) error {
 // after its grace.
 func (e *Engine) abandon() {
 	now := time.Now()
-	waiting, running := 0, 0
+	var waiting, running int
 	e.mu.Lock()
 	e.drainBy = now
+	if e.durable != nil {
+		running = e.abandonStored(now)
+	} else {
+		waiting, running = e.cancelAll(now)
+	}
+	e.unlock()
+	e.cfg.Logger.Warn("drain ran out of time", slog.Int("waiting_cancelled", waiting), slog.Int("running_cancelled", running))
+}
+
+// cancelAll ends what waits and asks what runs to end; it returns how many that is. The
+// caller holds mu.
+func (e *Engine) cancelAll(now time.Time) (waiting, running int) {
 	e.table.descend(math.MaxUint64, func(r *record) bool {
 		switch {
 		case r.state == StateRunning:
@@ -66,8 +91,7 @@ func (e *Engine) abandon() {
 		}
 		return true
 	})
-	e.unlock()
-	e.cfg.Logger.Warn("drain ran out of time", slog.Int("waiting_cancelled", waiting), slog.Int("running_cancelled", running))
+	return waiting, running
 }
 
 // cancelLater ends what would only be due when the drain is over, or never. The
@@ -94,6 +118,9 @@ func (e *Engine) stop() {
 	e.mu.Lock()
 	stuck := e.stuck
 	e.mu.Unlock()
+	if e.durable != nil {
+		e.stopCommitter()
+	}
 	close(e.clock.quit)
 	e.router.finish()
 	if stuck > 0 {
@@ -109,8 +136,13 @@ func (e *Engine) Draining() <-chan struct{} { return e.drains }
 
 // Ready returns nil while the engine takes work: ErrDraining from Drain on, or
 // an error that says so while more than half of the pool is held by stuck
-// handlers.
+// handlers, and with a Store ErrStorageFull and ErrStoreFailed.
 func (e *Engine) Ready() error {
+	if e.durable != nil {
+		if err := e.storeReady(); err != nil {
+			return err
+		}
+	}
 	e.mu.Lock()
 	draining, stuck := e.draining, e.stuck
 	e.mu.Unlock()

@@ -11,12 +11,14 @@ import (
 //
 // One mutex guards all state of messages, queues and slots, so that every
 // transition is one step. It is held for tenths of a microsecond and never
-// while a handler, a logger or a subscriber runs.
+// while a handler, a logger, a subscriber or a store runs.
 type Engine struct {
-	cfg    Config
-	log    *notificationLog
-	router *router
-	clock  *clock
+	cfg Config
+	// durable is nil without a store.
+	durable *durable
+	log     *notificationLog
+	router  *router
+	clock   *clock
 
 	// types is replaced, never changed: Submit looks up without the lock.
 	types   atomic.Pointer[map[string]*messageType]
@@ -34,14 +36,14 @@ type Engine struct {
 
 	mu sync.Mutex
 	// All below is guarded by mu.
-	table      table
+	table      table // with a store: only what is claimed
 	ready      typeRing
-	keys       keys
+	keys       keys // without a store
 	deadlines  deadlines
-	backlog    backlog
+	backlog    backlog // with a store: what is on its way there, or claimed and not started
 	running    int
 	stuck      int
-	unfinished int // accepted messages without an outcome
+	unfinished int // accepted messages without an outcome; with a store: claimed, or on their way there
 	rate       drainRate
 
 	idle     []*worker // parked; the last parked is woken first, its cache is warm
@@ -52,8 +54,9 @@ type Engine struct {
 	stopping bool      // workers return when they find no work
 }
 
-// New makes an engine and starts its goroutines, which end with Drain. The
-// error is an *InvalidError.
+// New makes an engine and starts its goroutines, which end with Drain. With a Store
+// it goes on with what is there, as soon as the types are registered. The
+// error is an *InvalidError, or the Store's.
 func New(cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -71,7 +74,16 @@ func New(cfg Config) (*Engine, error) {
 		keys:     newKeys(cfg.IdempotencyLimit),
 	}
 	e.types.Store(&map[string]*messageType{})
+	if cfg.Store != nil {
+		if err := e.openStore(); err != nil {
+			return nil, err
+		}
+	}
 	e.router = newRouter(e.log)
+	if e.durable != nil {
+		e.goroutines.Go(e.runCommitter)
+		e.goroutines.Go(e.runRetention)
+	}
 	e.goroutines.Go(e.router.run)
 	e.goroutines.Go(e.runClock)
 	return e, nil
@@ -97,6 +109,10 @@ func (e *Engine) unlock() {
 		e.waiting.Store(waiting)
 	}
 	due, rearm := e.deadlines.rearm()
+	commits := e.durable != nil && e.durable.asleep && (e.durable.quit || e.hasCommit())
+	if commits {
+		e.durable.asleep = false
+	}
 	e.mu.Unlock()
 
 	switch {
@@ -107,6 +123,9 @@ func (e *Engine) unlock() {
 	}
 	if rearm {
 		e.clock.arm(due)
+	}
+	if commits {
+		e.durable.wake <- struct{}{}
 	}
 	e.router.wakeIfBehind()
 }

@@ -29,9 +29,11 @@ var (
 	ErrKeyReused = errors.New("this idempotency key was used for another message")
 	// ErrTypeRegistered: Register of a type that has a handler.
 	ErrTypeRegistered = errors.New("this message type already has a handler")
-	// ErrStorageFull: the store has no room for new messages, or soon none.
+	// ErrStorageFull: the store has no room for new messages, or soon none. What it is
+	// returned for was not stored.
 	ErrStorageFull = errors.New("storage full")
-	// ErrStoreFailed: the store failed, and the engine with it; see Engine.Failed.
+	// ErrStoreFailed: the store failed, and the engine with it, see Engine.Failed; what
+	// was to be stored may be, or not. Of what only reads: it could not be read now.
 	ErrStoreFailed = errors.New("the store failed")
 	// ErrStale: a SettleChange or RetryChange of an attempt that is not the message's
 	// latest, or not the owner's.

@@ -82,5 +82,14 @@ func (id ID) String() string {
 // bytes. An engine with a Store never gives one twice.
 func (id ID) Sequence() uint64 { return binary.BigEndian.Uint64(id[:8]) }
 
+// setSequence replaces the first eight bytes; the bits of the version stay as the RFC has
+// them.
+func (id *ID) setSequence(sequence uint64) {
+	if sequence>>12&0xf != 7 { // the twelve bits after the version ran over
+		sequence = sequence&^0xffff + 1<<16 | 0x7000
+	}
+	binary.BigEndian.PutUint64(id[:8], sequence)
+}
+
 // IsZero reports whether id names no message.
 func (id ID) IsZero() bool { return id == ID{} }

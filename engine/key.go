@@ -33,14 +33,19 @@ func newKeys(limit int) keys {
 }
 
 func newKeyEntry(s *Submission, receipt Receipt, now time.Time, ttl time.Duration) *keyEntry {
-	k := &keyEntry{key: s.IdempotencyKey, print: s.fingerprint(), receipt: receipt}
+	return &keyEntry{key: s.IdempotencyKey, print: s.fingerprint(), receipt: receipt, expires: s.keyExpires(now, ttl)}
+}
+
+// keyExpires is until when the idempotency key is remembered in any case; zero until the
+// message has ended. ttl is where the submission does not say.
+func (s *Submission) keyExpires(now time.Time, ttl time.Duration) time.Time {
 	switch {
 	case s.IdempotencyTTL == 0:
-		k.expires = now.Add(ttl)
+		return now.Add(ttl)
 	case s.IdempotencyTTL > 0:
-		k.expires = now.Add(s.IdempotencyTTL)
+		return now.Add(s.IdempotencyTTL)
 	}
-	return k
+	return time.Time{}
 }
 
 // replay is the first answer again.

@@ -77,6 +77,7 @@ func TestAKeyUntilTheEnd(t *testing.T) {
 }
 
 func TestKeysAreBounded(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, engine.Config{IdempotencyLimit: 2})

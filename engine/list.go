@@ -16,15 +16,20 @@ const (
 	scanStep = 1024
 )
 
-// Get returns a snapshot of a message. Errors: ErrNotFound.
+// Get returns a snapshot of a message. Errors: ErrNotFound; with a Store also
+// ErrStoreFailed if it cannot be read.
 func (e *Engine) Get(id ID) (Status, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	r, known := e.table.byID[id]
-	if !known {
+	if known {
+		defer e.mu.Unlock()
+		return r.status(), nil
+	}
+	e.mu.Unlock()
+	if e.durable == nil {
 		return Status{}, fmt.Errorf("message %s: %w", id, ErrNotFound)
 	}
-	return r.status(), nil
+	return e.getStored(id)
 }
 
 // ListOptions selects what List returns.
@@ -49,7 +54,8 @@ type Page struct {
 	Next uint64
 }
 
-// List returns messages, newest accepted first. Errors: ErrInvalid.
+// List returns messages, newest accepted first. Errors: ErrInvalid; with a Store also
+// ErrStoreFailed if it cannot be read.
 func (e *Engine) List(o ListOptions) (Page, error) {
 	if err := o.validate(); err != nil {
 		return Page{}, err
@@ -57,6 +63,9 @@ func (e *Engine) List(o ListOptions) (Page, error) {
 	o.Limit = cmp.Or(o.Limit, defaultPage)
 	o.Before = cmp.Or(o.Before, math.MaxUint64)
 	var page Page
+	if e.durable != nil {
+		return e.listStored(o)
+	}
 	for !e.listStep(&o, &page) {
 	}
 	return page, nil

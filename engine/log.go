@@ -24,6 +24,7 @@ type notificationLog struct {
 	// All below is guarded by mu.
 	entries ring[Notification] // by number
 	bytes   int64
+	stored  *storedLog // nil without a store; never changes
 }
 
 func newNotificationLog(cfg Config) *notificationLog {
@@ -72,7 +73,8 @@ func notificationBytes(n *Notification) int64 {
 func (l *notificationLog) prune(now time.Time, more int) {
 	for l.entries.len() > 0 {
 		oldest := l.entries.at(l.entries.first)
-		if l.entries.len()+more <= l.limit && l.bytes <= l.maxBytes && now.Sub(oldest.Time) <= l.maxAge {
+		tooOld := l.stored == nil && now.Sub(oldest.Time) > l.maxAge
+		if l.entries.len()+more <= l.limit && l.bytes <= l.maxBytes && !tooOld {
 			return
 		}
 		l.bytes -= notificationBytes(oldest)
@@ -87,15 +89,39 @@ const logScanStep = 1024
 // holds is bounded whatever handlers return.
 const deliveryBytes = 64 << 10
 
+// scanned is what scan found.
+type scanned struct {
+	found []Notification
+	// first is the oldest number there is: entries before are gone.
+	first uint64
+	// next is the number to go on from; end says that there is nothing there yet.
+	next uint64
+	end  bool
+	// err is why a store could not be read; nothing else is set then.
+	err error
+}
+
 // scan appends to buf, up to its capacity, the entries from number on that match
-// (all if match is nil), until their bytes have used up room. It returns the number
-// to go on from, and whether that is the end of the log. Entries before first are
-// gone: the scan starts there.
-func (l *notificationLog) scan(number uint64, match func(*Notification) bool, buf []Notification, room int64) (out []Notification, first, next uint64, end bool) {
+// (all if match is nil), until their bytes have used up room.
+func (l *notificationLog) scan(number uint64, match func(*Notification) bool, buf []Notification, room int64) scanned {
+	page, inMemory := l.scanMemory(number, match, buf, room)
+	if page.next < inMemory {
+		return l.scanStored(page.next, inMemory, match, buf, room)
+	}
+	return page
+}
+
+// scanMemory is scan of the entries from the number inMemory on. Where the store's, which
+// are before, come first, it finds nothing.
+func (l *notificationLog) scanMemory(number uint64, match func(*Notification) bool, buf []Notification, room int64) (page scanned, inMemory uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prune(time.Now(), 0)
-	number = max(number, l.entries.first)
+	number = max(number, l.first())
+	inMemory = l.entries.first
+	if number < inMemory {
+		return scanned{next: number}, inMemory
+	}
 	for steps := 0; number < l.entries.end && steps < logScanStep && len(buf) < cap(buf) && room > 0; steps++ {
 		entry := l.entries.at(number)
 		if match == nil || match(entry) {
@@ -104,11 +130,20 @@ func (l *notificationLog) scan(number uint64, match func(*Notification) bool, bu
 		}
 		number++
 	}
-	return buf, l.entries.first, number, number == l.entries.end
+	return scanned{found: buf, first: l.first(), next: number, end: number == l.entries.end}, inMemory
+}
+
+// first is the oldest number that can still be read. The caller holds mu.
+func (l *notificationLog) first() uint64 {
+	if l.stored != nil {
+		return min(l.stored.first, l.entries.first)
+	}
+	return l.entries.first
 }
 
 // pick appends the entries of the given numbers to buf, up to its capacity, and
-// returns how many numbers that took. Numbers before first are gone.
+// returns how many numbers that took. Numbers before first are gone, or only in the
+// store, which scan reads.
 func (l *notificationLog) pick(numbers []uint64, buf []Notification) (out []Notification, taken int, first uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,11 +170,11 @@ func (l *notificationLog) start(c Cursor) (next uint64, foreign bool, err error)
 	case c.IsZero():
 		return last + 1, false, nil
 	case c.Log != 0 && c.Log != l.id:
-		return l.entries.first, true, nil
+		return l.first(), true, nil
 	case c.Number > last:
 		return 0, false, &InvalidError{Field: "since", Reason: fmt.Sprintf("%d is ahead of the log, whose last number is %d", c.Number, last)}
 	case c.Log == 0 && c.Number == 0:
-		return l.entries.first, false, nil
+		return l.first(), false, nil
 	}
 	return c.Number + 1, false, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // start returns an engine that the test's end drains.
 func start(t testing.TB, cfg engine.Config) *engine.Engine {
 	t.Helper()
+	if cfg.Store == nil {
+		cfg.Store = storeOfAll(t)
+	}
 	e, err := engine.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -30,6 +34,23 @@ func start(t testing.TB, cfg engine.Config) *engine.Engine {
 		}
 	})
 	return e
+}
+
+// memoryOnly skips a test of the bounds of what is kept in memory, where a store keeps
+// it.
+func memoryOnly(t testing.TB) {
+	t.Helper()
+	if os.Getenv(withStore) != "" {
+		t.Skip("a store has other bounds")
+	}
+}
+
+// fewer is n, or a tenth of it where each of n waits for a disk.
+func fewer(n int) int {
+	if os.Getenv(withStore) == "sqlitestore" {
+		return n / 10
+	}
+	return n
 }
 
 func register(t testing.TB, e *engine.Engine, messageType string, p engine.Policy, f engine.HandlerFunc) {

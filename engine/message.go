@@ -196,8 +196,8 @@ type Attempt struct {
 	Number int
 	// State is what the attempt came to: StateSucceeded, StateFailed,
 	// StateCancelled, StateRetrying if it failed and another one follows,
-	// StateScheduled for a snooze, StateQueued if a shutdown or a crash cut it short and the message
-	// was queued again, or StateRunning if it has not ended.
+	// StateScheduled for a snooze, StateQueued if a shutdown or a crash cut it
+	// short and the message was queued again, or StateRunning if it has not ended.
 	State State
 	// StartedAt and FinishedAt; FinishedAt is zero while it runs.
 	StartedAt, FinishedAt time.Time

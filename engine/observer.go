@@ -24,10 +24,11 @@ type Observer interface {
 type Run interface {
 	// Returned is called when the handler has returned; err is nil on success.
 	Returned(err error)
-	// Settled is called when what follows is recorded: a terminal state,
-	// StateRetrying, StateScheduled for a snooze, or "" if the message went on
-	// without the handler before. published tells that the outcome is in the
-	// notification log.
+	// Settled is called when what follows is decided: a terminal state, StateRetrying,
+	// StateScheduled for a snooze, StateQueued if a shutdown hands the message back, or
+	// "" if the message went on without the handler before. published tells that the
+	// outcome goes to the notification log. With a Store both are still on their way
+	// there.
 	Settled(state State, published bool)
 }
 

@@ -60,6 +60,9 @@ func (o *Origin) validate() error {
 			return err
 		}
 	}
+	if _, err := o.CloudEvent.Time.MarshalText(); err != nil {
+		return &InvalidError{Field: "time", Reason: "is not a time of RFC 3339"}
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ type plan struct {
 	// uncounted attempts were snoozed, or made before Engine.Retry.
 	uncounted int
 	past      []Attempt
+	lost      int // attempts; with a store only
 	// blockedBy is a stuck attempt: until its handler returns, no other starts.
 	blockedBy *attempt
 	// key is the message's idempotency key's entry, nil without one.
@@ -133,21 +134,27 @@ func (e *Engine) expire(r *record, now time.Time) {
 // end gives a message that waits its outcome. The caller holds mu.
 func (e *Engine) end(r *record, state State, failure *Error, now time.Time) {
 	t := r.messageType
-	switch {
-	case r.state == StateQueued:
-		t.queue.remove(r)
-	case r.plan.blockedBy == nil:
-		t.queue.passKey(r)
-	}
-	if r.plan != nil {
-		e.deadlines.remove(&r.plan.timer)
-		r.plan.dueAt = time.Time{}
-	}
+	e.unqueue(r)
 	e.leave(r)
 	r.finishedIn = now.Sub(r.message.AcceptedAt)
 	e.settle(r, state, failure, now)
 	e.ready.update(t)
 	e.dropIfDone(t)
+}
+
+// unqueue takes a message that waits out of wherever it does. The caller holds mu.
+func (e *Engine) unqueue(r *record) {
+	switch q := &r.messageType.queue; {
+	case r.list != nil:
+		q.remove(r)
+	case r.plan != nil && r.plan.blockedBy == nil:
+		q.passKey(r)
+	}
+	if r.plan != nil {
+		e.deadlines.remove(&r.plan.timer)
+		r.plan.dueAt = time.Time{}
+	}
+	e.ready.update(r.messageType)
 }
 
 // backlog counts what waits, by state. Guarded by Engine.mu.
@@ -175,11 +182,18 @@ func (b *backlog) add(state State, messages int, bytes int64) {
 func (e *Engine) unblock(r *record, now time.Time) {
 	p := r.plan
 	p.blockedBy = nil
-	if r.state.Terminal() {
+	if r.state.Terminal() || r.settling != nil {
+		if e.durable != nil {
+			e.releaseKey(r)
+		}
 		return
 	}
 	e.deadlines.remove(&p.timer)
 	e.leave(r)
+	if e.durable != nil {
+		e.storeRetry(r, r.state, r.backoff(), now)
+		return
+	}
 	e.putOff(r, r.state, r.backoff(), now)
 }
 
@@ -191,8 +205,7 @@ func (e *Engine) release(r *record) {
 		e.keys.end(p.key)
 	}
 	if w := p.waiters; w != nil {
-		w.status = r.status()
-		close(w.ended)
+		w.answer(r.status())
 		p.waiters = nil
 	}
 }

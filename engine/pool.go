@@ -199,6 +199,10 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 	t.duration.observe(now.Sub(a.began))
 	t.running--
 	e.running--
+	if e.durable != nil {
+		e.reserve(t, -1)
+		e.durable.returned++
+	}
 	if a.over {
 		a.late = true
 		t.stuck--
@@ -207,11 +211,10 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 	} else {
 		a.over = true
 		v := a.judge(a.ctx.ending(a.err()))
-		if v.state == StateSucceeded {
+		if v.state == StateSucceeded && e.durable == nil {
 			r.succeed(a.result)
 		}
-		e.conclude(a, v, now)
-		a.state = r.state // a shutdown may have cancelled what was to follow
+		a.state = e.conclude(a, v, now)
 	}
 	if r.state.Terminal() {
 		t.queue.passKey(r)
@@ -224,15 +227,17 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 // then the log, then (by the router) the subscribers. The caller holds mu and
 // has taken the record out of every queue.
 func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
+	if e.durable != nil {
+		e.storeOutcome(r, state, failure, now)
+		return
+	}
 	r.state, r.failure, r.attempt = state, failure, nil
 	r.size += failure.size()
 	if r.plan != nil {
 		e.release(r)
 	}
 	t := r.messageType
-	t.outcomes.add(state)
-	t.rate.add(now)
-	e.rate.add(now)
+	e.countOutcome(t, state, now)
 	e.unfinished--
 	e.table.keep(r)
 	if r.message.ResponseNotification != "" {
@@ -249,6 +254,13 @@ func (e *Engine) settle(r *record, state State, failure *Error, now time.Time) {
 	}
 }
 
+// countOutcome counts a message that ended. The caller holds mu.
+func (e *Engine) countOutcome(t *messageType, state State, now time.Time) {
+	t.outcomes.add(state)
+	t.rate.add(now)
+	e.rate.add(now)
+}
+
 // report tells the observer and the operator how an attempt ended, and lets go of
 // what its handler returned: the attempt is kept with its message. The caller is its
 // worker.
@@ -262,6 +274,8 @@ func (e *Engine) report(a *attempt) {
 	switch {
 	case a.state == StateScheduled:
 		message = "message snoozed"
+	case a.state == StateQueued:
+		level, message = slog.LevelInfo, "shut down before the message ended: it is queued again"
 	case a.state == StateRetrying && failed != nil && failed.stack == nil:
 		level, message = slog.LevelWarn, "attempt failed: another one follows"
 	case a.late:

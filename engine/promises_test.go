@@ -125,6 +125,7 @@ func TestPromise2EveryQueueIsBounded(t *testing.T) {
 }
 
 func TestPromise2MemoryStaysFlat(t *testing.T) {
+	memoryOnly(t)
 	e := start(t, engine.Config{Concurrency: 2, QueueLimit: 100, HistoryLimit: 500, LogLimit: 500})
 	register(t, e, "echo", engine.Policy{}, echo)
 	// A subscriber that never reads, and one that does.
@@ -297,6 +298,7 @@ func TestPromise5RegistrationWorksWhileRunning(t *testing.T) {
 // Promise 6: shutdown drains: new work is refused at once, accepted work
 // finishes or is handed back, subscribers get the last outcome.
 func TestPromise6ShutdownDrains(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, engine.Config{Concurrency: 2})
@@ -358,6 +360,7 @@ func TestPromise6ShutdownOutOfTimeStillGivesEveryOutcome(t *testing.T) {
 // Promise 8: no client can make the server lose, leak or reorder another
 // client's notifications, however slow it is.
 func TestPromise8AStalledSubscriberHarmsNobody(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	e := start(t, engine.Config{LogLimit: 100})
 	register(t, e, "echo", engine.Policy{}, echo)

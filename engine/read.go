@@ -2,7 +2,8 @@ package engine
 
 // Poll reads without waiting, at most cap(buf) notifications, into buf, so that
 // one buffer can serve many subscriptions. The Delivery is Empty if there is
-// nothing; else there may be more. Errors: ErrClosed.
+// nothing; else there may be more. Errors: ErrClosed, ErrStoreFailed if a Store cannot be
+// read: subscribe again with the Cursor.
 func (s *Subscription) Poll(buf []Notification) (Delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -14,6 +15,12 @@ func (s *Subscription) Poll(buf []Notification) (Delivery, error) {
 	}
 	d := Delivery{Notifications: buf[:0]}
 	drained := s.read(&d)
+	if s.makeUp() {
+		drained = false
+	}
+	if s.failed != nil {
+		return Delivery{}, s.failed
+	}
 	s.readProgress(&d)
 	s.account(&d)
 	d.Cursor = s.position()
@@ -59,12 +66,15 @@ func (s *Subscription) readReplay(d *Delivery) {
 	match := func(n *Notification) bool {
 		return n.Number < r.end && r.selector.matches(n.ResponseNotification, n.MessageType, n.ID)
 	}
-	var first, next uint64
-	d.Notifications, first, next, _ = s.log.scan(r.next, match, d.Notifications, deliveryBytes)
-	if r.next < first {
-		d.Gap = s.gap(r.next, min(first, r.end)-1)
+	page := s.scanLog(r.next, match, d.Notifications)
+	if s.failed = page.err; s.failed != nil {
+		return
 	}
-	r.next = next
+	d.Notifications = page.found
+	if r.next < page.first {
+		d.Gap = s.gap(r.next, min(page.first, r.end)-1)
+	}
+	r.next = page.next
 	if r.next >= r.end {
 		s.replays = s.replays[1:]
 	}
@@ -77,16 +87,28 @@ func (s *Subscription) scan(d *Delivery) (drained bool) {
 	if s.all {
 		match = nil
 	}
-	var first, next uint64
-	d.Notifications, first, next, drained = s.log.scan(s.next, match, d.Notifications, deliveryBytes)
-	if s.next < first {
-		d.Gap = s.gap(s.next, first-1)
+	page := s.scanLog(s.next, match, d.Notifications)
+	if s.failed = page.err; s.failed != nil {
+		return false
 	}
-	s.next = next
-	if drained {
+	d.Notifications = page.found
+	if s.next < page.first {
+		d.Gap = s.gap(s.next, page.first-1)
+	}
+	s.next = page.next
+	if page.end {
 		s.behind = false
 	}
-	return drained
+	return page.end
+}
+
+// scanLog reads the log, which may mean to wait for a store.
+func (s *Subscription) scanLog(number uint64, match func(*Notification) bool, buf []Notification) scanned {
+	if s.log.onlyStored(number) {
+		s.reading.Store(true)
+		defer s.reading.Store(false)
+	}
+	return s.log.scan(number, match, buf, deliveryBytes)
 }
 
 func (s *Subscription) matches(n *Notification) bool {
@@ -108,6 +130,11 @@ func (s *Subscription) readPending(d *Delivery) (drained bool) {
 	d.Notifications, taken, first = s.log.pick(s.pending, d.Notifications)
 	s.next = s.pending[taken-1] + 1
 	if lost := taken - len(d.Notifications); lost > 0 {
+		if s.log.stored != nil {
+			d.Notifications = d.Notifications[:0]
+			s.fallBehind()
+			return s.scan(d)
+		}
 		d.Gap = s.gap(s.pending[0], first-1)
 		s.next = max(s.next, first)
 	}

@@ -35,6 +35,7 @@ type record struct {
 	lane       *lane       // nil without a key
 	place      place       // in the order of acceptance
 	kept       uint64      // in the history; 0 before
+	settling   *commit     // with a store: what has been decided is on its way there
 }
 
 func newRecord(s *Submission, t *messageType, now time.Time) *record {
@@ -76,27 +77,15 @@ func (r *record) succeed(result Result) {
 
 func (r *record) status() Status {
 	m := &r.message
-	s := Status{
-		ID:                   m.ID,
-		MessageType:          m.MessageType,
-		State:                r.state,
-		ContentType:          m.ContentType,
-		ResponseNotification: m.ResponseNotification,
-		Key:                  m.Key,
-		Priority:             m.Priority,
-		Metadata:             m.Metadata,
-		Origin:               m.Origin,
-		MessageBytes:         r.messageBytes,
-		Attempt:              r.attempts,
-		MaxAttempts:          r.maxAttempts(),
-		Timeout:              r.timeout(),
-		Progress:             r.progress.Load(),
-		CancelRequested:      r.cancelled,
-		AcceptedAt:           m.AcceptedAt,
-		Error:                r.failure,
-		Result:               r.result,
-		ResultBytes:          len(r.result.Data),
-	}
+	s := m.status()
+	s.State = r.state
+	s.MessageBytes = r.messageBytes
+	s.Attempt = r.attempts
+	s.MaxAttempts, s.Timeout = r.tightened()
+	s.Progress = r.progress.Load()
+	s.CancelRequested = r.cancelled
+	s.Error = r.failure
+	s.Result, s.ResultBytes = r.result, len(r.result.Data)
 	if r.attempts > 0 {
 		s.StartedAt = m.AcceptedAt.Add(r.startedIn)
 	}
@@ -104,6 +93,7 @@ func (r *record) status() Status {
 		s.FinishedAt = m.AcceptedAt.Add(r.finishedIn)
 	}
 	if r.plan != nil {
+		s.Lost = r.plan.lost
 		s.DueAt, s.ExpiresAt = r.plan.dueAt, r.plan.expiresAt
 		s.Attempts = slices.Clone(r.plan.past)
 	}
@@ -111,6 +101,21 @@ func (r *record) status() Status {
 		s.Attempts = append(s.Attempts, r.current(r.state, r.failure, s.FinishedAt))
 	}
 	return s
+}
+
+// status has what a message's status says of its submission.
+func (m *Message) status() Status {
+	return Status{
+		ID:                   m.ID,
+		MessageType:          m.MessageType,
+		ContentType:          m.ContentType,
+		ResponseNotification: m.ResponseNotification,
+		Key:                  m.Key,
+		Priority:             m.Priority,
+		Metadata:             m.Metadata,
+		Origin:               m.Origin,
+		AcceptedAt:           m.AcceptedAt,
+	}
 }
 
 // current describes the latest attempt.
@@ -126,11 +131,30 @@ func (r *record) current(state State, failure *Error, finished time.Time) Attemp
 
 // timeout is what the message's attempts may take; 0 means for ever.
 func (r *record) timeout() time.Duration {
-	timeout := max(r.messageType.policy.Timeout, 0)
-	if r.plan != nil && r.plan.timeout > 0 && (timeout == 0 || r.plan.timeout < timeout) {
-		timeout = r.plan.timeout
-	}
+	_, timeout := r.tightened()
 	return timeout
+}
+
+// tightened is how often and how long the message may be tried.
+func (r *record) tightened() (maxAttempts int, timeout time.Duration) {
+	p := r.plan
+	if p == nil {
+		p = &plan{}
+	}
+	return r.messageType.policy.tightened(p.maxAttempts, p.timeout)
+}
+
+// tightened is what is in force for a message that has its own limits; 0 means that it
+// has none.
+func (p *Policy) tightened(maxAttempts int, timeout time.Duration) (int, time.Duration) {
+	limit, longest := p.MaxAttempts, max(p.Timeout, 0)
+	if maxAttempts > 0 {
+		limit = min(limit, maxAttempts)
+	}
+	if timeout > 0 && (longest == 0 || timeout < longest) {
+		longest = timeout
+	}
+	return limit, longest
 }
 
 // recordList is a doubly linked list through the records themselves: joining,

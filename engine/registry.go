@@ -3,22 +3,33 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"sync/atomic"
 )
 
 // messageType is a registered type: its handler, what waits for it, and its
-// counters. Guarded by Engine.mu, except name and refused.
+// counters; or one that is not, but of which there are messages. Guarded by Engine.mu,
+// except name and refused.
 type messageType struct {
 	name    string
 	refused refusals
 
 	handler Handler
 	policy  Policy
-	open    bool // false from Unregister on; the entry goes when its work is done
+	open    atomic.Bool // false from Unregister on; the entry goes when its work is done
 
-	queue      typeQueue
-	backlog    backlog // those behind their key included
-	running    int
-	stuck      int
+	queue   typeQueue
+	backlog backlog // those behind their key included
+	running int
+	stuck   int
+
+	// With a store only.
+	stored       Counts
+	claimed      int  // or about to be; not those whose handler has returned
+	returned     int  // handlers, since the last group
+	isBehind     bool // in durable.behind
+	caughtUp     bool // while claims are planned: they take all that is behind
+	pausedBefore bool // by an earlier engine, until it is registered
+
 	inRing     bool
 	prev, next *messageType // links of the ring
 
@@ -30,8 +41,6 @@ type messageType struct {
 	wait      histogram
 	rate      drainRate
 }
-
-func newMessageType(name string) *messageType { return &messageType{name: name} }
 
 // eligible reports whether a worker may take a message of this type now.
 func (t *messageType) eligible() bool {
@@ -56,20 +65,34 @@ func (e *Engine) Register(messageType string, h Handler, p Policy) error {
 	}
 	e.mu.Lock()
 	defer e.unlock()
-	t := e.lookup(messageType)
-	switch {
-	case t == nil:
-		t = newMessageType(messageType)
-		types := maps.Clone(*e.types.Load())
-		types[messageType] = t
-		e.types.Store(&types)
-	case t.open:
+	t := e.knownType(messageType)
+	if t.open.Load() {
 		return fmt.Errorf("register %q: %w", messageType, ErrTypeRegistered)
 	}
-	t.handler, t.policy, t.open = h, p.withDefaults(), true
+	t.handler, t.policy = h, p.withDefaults()
+	t.open.Store(true)
+	t.policy.Paused = t.policy.Paused || t.pausedBefore
+	t.pausedBefore = false
 	e.ready.update(t)
 	return nil
 }
+
+// knownType returns a type, which it adds if there is none. The caller holds mu.
+func (e *Engine) knownType(name string) *messageType {
+	t := e.lookup(name)
+	if t == nil {
+		t = &messageType{name: name}
+		types := maps.Clone(*e.types.Load())
+		types[name] = t
+		e.types.Store(&types)
+	}
+	return t
+}
+
+// waiting is how many of the type's messages wait, waitingBytes what they hold.
+func (t *messageType) waiting() int { return t.backlog.len() + t.stored.waiting() }
+
+func (t *messageType) waitingBytes() int64 { return t.backlog.bytes + t.stored.Bytes }
 
 // Unregister stops accepting messages of a type. Those already accepted still
 // run. Errors: ErrUnknownType.
@@ -77,42 +100,58 @@ func (e *Engine) Unregister(messageType string) error {
 	e.mu.Lock()
 	defer e.unlock()
 	t := e.lookup(messageType)
-	if t == nil || !t.open {
+	if t == nil || !t.open.Load() {
 		return fmt.Errorf("unregister %q: %w", messageType, ErrUnknownType)
 	}
-	t.open = false
+	t.open.Store(false)
 	e.dropIfDone(t)
 	return nil
 }
 
 // Reconfigure changes the policy of a registered type from now on: for messages
 // that wait, and for attempts that start. change gets the policy in force and
-// must not call the engine. Errors: ErrUnknownType, ErrInvalid.
+// must not call the engine. A Store remembers whether a type is paused; all else is as
+// Register has it after a restart. Errors: ErrUnknownType, ErrInvalid; with a Store
+// ErrStorageFull, ErrStoreFailed.
 func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStats, error) {
 	e.mu.Lock()
-	defer e.unlock()
 	t := e.lookup(messageType)
-	if t == nil || !t.open {
+	if t == nil || !t.open.Load() {
+		e.mu.Unlock()
 		return TypeStats{}, &unknownTypeError{messageType}
 	}
 	policy := t.policy
 	change(&policy)
 	if err := policy.validate(); err != nil {
+		e.mu.Unlock()
 		return TypeStats{}, err
+	}
+	var stored *commit
+	if e.durable != nil && t.policy.Paused != policy.Paused {
+		if err := e.durable.unusable(); err != nil {
+			e.mu.Unlock()
+			return TypeStats{}, err
+		}
+		stored = e.storePause(t, policy.Paused)
 	}
 	t.policy = policy.withDefaults()
 	e.ready.update(t)
-	if e.draining {
+	if e.durable == nil && e.draining {
 		e.cancelLater() // what is paused now
 	}
-	return t.stats(), nil
+	stats := t.stats()
+	e.unlock()
+	if stored != nil {
+		return stats, e.pauseStored(t, policy.Paused, stored)
+	}
+	return stats, nil
 }
 
 func (e *Engine) lookup(messageType string) *messageType { return (*e.types.Load())[messageType] }
 
 // dropIfDone removes an unregistered type whose last work is done.
 func (e *Engine) dropIfDone(t *messageType) {
-	if t.open || t.backlog.len() > 0 || t.running > 0 {
+	if t.open.Load() || t.backlog.len() > 0 || t.stored != (Counts{}) || t.running > 0 || t.claimed > 0 || t.pausedBefore {
 		return
 	}
 	types := maps.Clone(*e.types.Load())

@@ -52,8 +52,8 @@ func (d *directive) Error() string {
 
 func (d *directive) Unwrap() error { return d.err }
 
-// verdict is what an attempt comes to: a terminal state, or StateRetrying or
-// StateScheduled and after what wait.
+// verdict is what an attempt comes to: a terminal state, StateRetrying or
+// StateScheduled and after what wait, or StateQueued to hand the message back.
 type verdict struct {
 	state   State
 	failure *Error
@@ -65,6 +65,8 @@ type verdict struct {
 // Engine.mu.
 func (a *attempt) judge(cause error) verdict {
 	switch {
+	case errors.Is(cause, ErrShutdown) && a.engine.durable != nil:
+		return verdict{state: StateQueued, failure: ending(cause)}
 	case errors.Is(cause, ErrCancelled), errors.Is(cause, ErrShutdown):
 		return verdict{state: StateCancelled, failure: ending(cause)}
 	case cause != nil:
@@ -95,10 +97,7 @@ func (a *attempt) tryAgain(failure *Error) verdict {
 
 // maxAttempts is how often the message may be tried.
 func (r *record) maxAttempts() int {
-	limit := r.messageType.policy.MaxAttempts
-	if r.plan != nil && r.plan.maxAttempts > 0 {
-		limit = min(limit, r.plan.maxAttempts)
-	}
+	limit, _ := r.tightened()
 	return limit
 }
 
@@ -122,9 +121,9 @@ func (r *record) backoff() time.Duration {
 	return wait - rand.N(wait/2+1)
 }
 
-// conclude gives a message whose attempt ended what the verdict says. The caller
-// holds mu.
-func (e *Engine) conclude(a *attempt, v verdict, now time.Time) {
+// conclude gives a message whose attempt ended what the verdict says, and returns what
+// the attempt came to. The caller holds mu.
+func (e *Engine) conclude(a *attempt, v verdict, now time.Time) State {
 	r := a.record
 	if r.cancelled && !v.state.Terminal() { // nothing follows, whatever the handler made of it
 		v = verdict{state: StateCancelled, failure: ending(ErrCancelled)}
@@ -132,18 +131,30 @@ func (e *Engine) conclude(a *attempt, v verdict, now time.Time) {
 	if v.state.Terminal() {
 		r.finishedIn = now.Sub(r.message.AcceptedAt)
 		e.settle(r, v.state, v.failure, now)
-		return
+		return v.state
 	}
 	p := r.needPlan()
 	r.remember(r.current(v.state, v.failure, now))
-	if v.state == StateScheduled {
+	if v.state != StateRetrying {
 		p.uncounted++
+	}
+	if e.durable != nil && p.blockedBy != nil && (v.state == StateQueued || e.durable.abandoned()) {
+		e.forgo(r)
+		return v.state
+	}
+	if e.durable != nil && p.blockedBy == nil {
+		if v.state == StateRetrying {
+			r.messageType.retries++
+		}
+		e.storeRetry(r, v.state, v.wait, now)
+		return v.state
 	}
 	r.attempt = nil
 	e.putOff(r, v.state, v.wait, now)
 	if r.state == StateRetrying {
 		r.messageType.retries++
 	}
+	return r.state // a shutdown may have cancelled what was to follow
 }
 
 // putOff lets a message wait for its time, or for a stuck handler's return. The
@@ -154,7 +165,7 @@ func (e *Engine) putOff(r *record, state State, wait time.Duration, now time.Tim
 	if r.plan.blockedBy == nil {
 		r.plan.dueAt = now.Add(wait)
 	}
-	if e.draining && (r.messageType.policy.Paused || !now.Add(wait).Before(e.drainBy)) {
+	if e.durable == nil && e.draining && (r.messageType.policy.Paused || !now.Add(wait).Before(e.drainBy)) {
 		e.end(r, StateCancelled, ending(ErrShutdown), now)
 		return
 	}

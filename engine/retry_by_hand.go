@@ -12,17 +12,21 @@ import (
 // Retry runs a message again that ended without success, with as many attempts
 // as a new one and no expiry; it will have another outcome, published as the first
 // was. Errors: ErrNotFound, ErrNotRetryable, ErrUnknownType if its type is no
-// longer registered, ErrQueueFull, ErrDraining.
+// longer registered, ErrQueueFull, ErrDraining; with a Store also ErrStorageFull and
+// ErrStoreFailed, and ErrNotRetryable while its handler is stuck.
 func (e *Engine) Retry(id ID) (Receipt, error) {
+	if e.durable != nil {
+		return e.retryStored(context.Background(), id)
+	}
 	now := time.Now()
 	e.mu.Lock()
 	defer e.unlock()
 	r, known := e.table.byID[id]
-	switch {
-	case !known:
+	if !known {
 		return Receipt{}, fmt.Errorf("retry %s: %w", id, ErrNotFound)
-	case !r.state.Terminal() || r.state == StateSucceeded:
-		return Receipt{}, fmt.Errorf("retry %s: %w: it is %s", id, ErrNotRetryable, r.state)
+	}
+	if err := retryable(id, r.state); err != nil {
+		return Receipt{}, err
 	}
 	t := e.lookup(r.message.MessageType)
 	if t == nil {
@@ -31,9 +35,18 @@ func (e *Engine) Retry(id ID) (Receipt, error) {
 	if err := e.admitSize(t, r.size, now); err != nil {
 		return Receipt{}, err
 	}
-	cursor := e.log.cursor()
+	receipt := e.receipt(id, StateQueued, t)
 	e.revive(r, t, now)
-	return Receipt{ID: id, State: r.state, MessageType: t.name, Cursor: cursor, Durability: DurabilityMemory}, nil
+	receipt.State = r.state
+	return receipt, nil
+}
+
+// retryable refuses to retry what has not ended, or succeeded.
+func retryable(id ID, s State) error {
+	if s.Terminal() && s != StateSucceeded {
+		return nil
+	}
+	return fmt.Errorf("retry %s: %w: it is %s", id, ErrNotRetryable, s)
 }
 
 // revive makes an ended message wait again. The caller holds mu.
@@ -63,8 +76,8 @@ func (e *Engine) revive(r *record, t *messageType, now time.Time) {
 
 // RetryAll is Retry of every message that o picks, oldest first; o.State defaults
 // to StateFailed, o.Limit to no bound, and o.Before is ignored. It returns how many
-// were retried; with ErrQueueFull, ErrDraining or ctx's error, that the others were
-// not. Errors also: ErrInvalid.
+// were retried; with ErrQueueFull, ErrDraining, ErrStorageFull, ErrStoreFailed or ctx's
+// error, that the others were not. Errors also: ErrInvalid.
 func (e *Engine) RetryAll(ctx context.Context, o ListOptions) (int, error) {
 	if err := o.validate(); err != nil {
 		return 0, err
@@ -72,27 +85,48 @@ func (e *Engine) RetryAll(ctx context.Context, o ListOptions) (int, error) {
 	if o.State == "" {
 		o.State = StateFailed
 	}
-	ids := e.collect(o)
+	ids, err := e.collect(ctx, o)
+	if err != nil {
+		return 0, err
+	}
 	if o.Limit > 0 && len(ids) > o.Limit {
 		ids = ids[len(ids)-o.Limit:]
 	}
+	slices.Reverse(ids)
+	if e.durable != nil {
+		return e.retryAllStored(ctx, ids)
+	}
 	retried := 0
-	for _, id := range slices.Backward(ids) {
+	for _, id := range ids {
 		if err := ctx.Err(); err != nil {
 			return retried, err
 		}
 		switch _, err := e.Retry(id); {
 		case err == nil:
 			retried++
-		case errors.Is(err, ErrQueueFull), errors.Is(err, ErrDraining):
+		case endsRetries(err):
 			return retried, err
 		}
 	}
 	return retried, nil
 }
 
+// endsRetries reports whether an error is one after which no other message would be
+// retried.
+func endsRetries(err error) bool {
+	for _, end := range []error{ErrQueueFull, ErrDraining, ErrStorageFull, ErrStoreFailed, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
+}
+
 // collect returns the ids of all messages that o picks, newest first.
-func (e *Engine) collect(o ListOptions) []ID {
+func (e *Engine) collect(ctx context.Context, o ListOptions) ([]ID, error) {
+	if e.durable != nil {
+		return e.collectStored(ctx, o)
+	}
 	var ids []ID
 	o.Before = math.MaxUint64
 	for complete := false; !complete; {
@@ -112,5 +146,5 @@ func (e *Engine) collect(o ListOptions) []ID {
 		})
 		e.mu.Unlock()
 	}
-	return ids
+	return ids, nil
 }

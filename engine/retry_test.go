@@ -256,6 +256,7 @@ func TestRetryByHand(t *testing.T) {
 // The history forgets a message that was retried by its last end, and stays
 // within its bound.
 func TestHistoryOfRetriedMessages(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, engine.Config{HistoryLimit: 3})
@@ -375,6 +376,7 @@ func TestNothingFollowsACancel(t *testing.T) {
 
 // A type that is paused while the engine drains does not hold it up.
 func TestPausingWhileDraining(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, engine.Config{Concurrency: 1})

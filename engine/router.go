@@ -43,12 +43,14 @@ type router struct {
 }
 
 func newRouter(log *notificationLog) *router {
-	return &router{
+	r := &router{
 		log:   log,
 		wake:  make(chan struct{}, 1),
 		stop:  make(chan struct{}),
 		index: newSubscriptionIndex(),
 	}
+	r.routed.Store(log.last.Load())
+	return r
 }
 
 // wakeIfBehind wakes the router if there is anything to route.
@@ -110,8 +112,13 @@ func (r *router) routeBatch(buf []Notification) bool {
 		return true
 	}
 	// The results' bytes are not read here.
-	batch, first, next, _ := r.log.scan(r.routed.Load()+1, nil, buf, math.MaxInt64)
-	if r.routed.Load()+1 < first {
+	page := r.log.scan(r.routed.Load()+1, nil, buf, math.MaxInt64)
+	if page.err != nil {
+		page.first = last + 1 // the readers' own scans meet it, too
+		page.next = page.first
+	}
+	batch := page.found
+	if r.routed.Load()+1 < page.first {
 		// What the log forgot before it was routed may have been for anyone.
 		for s := range r.index.subscriptions {
 			s.outrun()
@@ -125,7 +132,7 @@ func (r *router) routeBatch(buf []Notification) bool {
 		s.notify()
 	}
 	clear(batch)
-	r.routed.Store(next - 1)
+	r.routed.Store(page.next - 1)
 	return true
 }
 

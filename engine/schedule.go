@@ -11,8 +11,9 @@ import (
 type timer struct {
 	due      time.Time
 	record   *record
-	position int32 // in deadlines, from 1; 0 means not in it
-	running  bool  // it is the record's attempt's
+	fire     func(now time.Time) // instead of a record; the caller holds mu
+	position int32               // in deadlines, from 1; 0 means not in it
+	running  bool                // it is the record's attempt's
 }
 
 // deadlines is a heap of timers, the one that is due next first. Timers know
@@ -159,6 +160,11 @@ func (e *Engine) fireDue(now time.Time) {
 	e.deadlines.armed = time.Time{}
 	for len(e.deadlines.heap) > 0 && !e.deadlines.heap[0].due.After(now) {
 		t := e.deadlines.heap[0]
+		if t.fire != nil {
+			e.deadlines.remove(t)
+			t.fire(now)
+			continue
+		}
 		switch a := t.record.attempt; {
 		case !t.running:
 			e.onDue(t.record, now)

@@ -28,8 +28,8 @@ func RefusalReasons() []RefusalReason {
 // Stats is a snapshot of an engine's counters. Counts are since New; all of
 // them move at transitions, so reading them costs nothing per message.
 type Stats struct {
-	// Types has the registered types, and those still finishing work after
-	// Unregister, by name.
+	// Types has the registered types, those still finishing work after Unregister, and
+	// those of which messages wait in the Store, by name.
 	Types map[string]TypeStats
 	// Refused counts refusals by reason, over all types.
 	Refused map[RefusalReason]uint64
@@ -107,14 +107,24 @@ func (e *Engine) Stats() Stats {
 		Subscriptions: int(e.router.subscriptions.Load()),
 		Cursor:        e.log.cursor(),
 	}
-	s.Published = s.Cursor.Number
+	s.Published = e.log.published(s.Cursor.Number)
+	if e.durable != nil {
+		s.Store = e.storeStats()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for name, t := range *e.types.Load() {
-		s.Types[name] = t.stats()
+		if t.handler != nil || t.waiting() > 0 {
+			s.Types[name] = t.stats()
+		}
 	}
 	s.Scheduled, s.Queued, s.Retrying = e.backlog.scheduled, e.backlog.queued, e.backlog.retrying
-	s.QueuedBytes = e.backlog.bytes
+	s.QueuedBytes = e.allWaitingBytes()
+	if d := e.durable; d != nil {
+		s.Scheduled += d.stored.Scheduled
+		s.Queued += d.stored.Queued
+		s.Retrying += d.stored.Retrying
+	}
 	s.Running, s.Stuck = e.running, e.stuck
 	s.Draining = e.draining
 	return s
@@ -136,10 +146,10 @@ func (t *messageType) stats() TypeStats {
 		Policy:          t.policy,
 		Submitted:       t.submitted,
 		Refused:         t.refused.byReason(),
-		Scheduled:       t.backlog.scheduled,
-		Queued:          t.backlog.queued,
-		Retrying:        t.backlog.retrying,
-		QueuedBytes:     t.backlog.bytes,
+		Scheduled:       t.backlog.scheduled + t.stored.Scheduled,
+		Queued:          t.backlog.queued + t.stored.Queued,
+		Retrying:        t.backlog.retrying + t.stored.Retrying,
+		QueuedBytes:     t.waitingBytes(),
 		Retries:         t.retries,
 		Lost:            t.lost,
 		Running:         t.running,

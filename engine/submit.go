@@ -6,18 +6,25 @@ import (
 	"time"
 )
 
-// Submit accepts a message or refuses it, without waiting. Errors: ErrInvalid,
-// ErrTooLarge, ErrUnknownType, ErrQueueFull (a *QueueFullError), ErrDraining,
-// ErrKeyReused, and ctx's own if it has ended.
+// Submit accepts a message or refuses it. It never waits for room; with a Store it waits
+// until that has the message. Errors: ErrInvalid, ErrTooLarge, ErrUnknownType,
+// ErrQueueFull (a *QueueFullError), ErrDraining, ErrKeyReused, and ctx's own if it has
+// ended; with a Store also ErrStorageFull and ErrStoreFailed. After ErrStoreFailed, and
+// if ctx ends while Submit waits, the message may have been accepted: submit it again
+// with its idempotency key.
 //
 // A message of an unknown type whose submission has a response notification is
 // also answered there, with "no handler for message type".
 func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
+	if e.durable != nil {
+		p := e.beginSubmit(ctx, s)
+		return e.endSubmit(ctx, p)
+	}
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, err
 	}
 	t := e.lookup(s.MessageType)
-	if err := e.check(&s, t); err != nil {
+	if err := e.check(ctx, &s, t); err != nil {
 		return Receipt{}, err
 	}
 	if e.cfg.Observer == nil {
@@ -30,31 +37,12 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
 	return receipt, err
 }
 
-// Accepted is what became of one submission of SubmitAll.
-type Accepted struct {
-	// Receipt is the answer if Err is nil.
-	Receipt Receipt
-	// Err is one of Submit's.
-	Err error
-}
-
-// SubmitAll is Submit of each submission, in order, and element i of the answer is
-// that to submissions[i]: one that is refused does not fail the others. It costs a
-// Store less than as many calls of Submit.
-func (e *Engine) SubmitAll(ctx context.Context, submissions []Submission) []Accepted {
-	all := make([]Accepted, len(submissions))
-	for i := range submissions {
-		all[i].Receipt, all[i].Err = e.Submit(ctx, submissions[i])
-	}
-	return all
-}
-
-// accept is Submit of a checked submission.
+// accept is Submit of a checked submission, without a store.
 func (e *Engine) accept(s *Submission, t *messageType) (Receipt, error) {
 	now := time.Now()
 	r := newRecord(s, t, now)
 	// Read before the message can run: its notification has a higher number.
-	receipt := Receipt{ID: r.message.ID, State: r.state, MessageType: t.name, Cursor: e.log.cursor(), Durability: DurabilityMemory}
+	receipt := e.receipt(r.message.ID, r.state, t)
 	var key *keyEntry
 	if s.IdempotencyKey != "" {
 		key = newKeyEntry(s, receipt, now, e.cfg.IdempotencyTTL)
@@ -93,8 +81,21 @@ func (e *Engine) accept(s *Submission, t *messageType) (Receipt, error) {
 	return receipt, nil
 }
 
+// receipt is the answer to a message that is accepted now.
+func (e *Engine) receipt(id ID, state State, t *messageType) Receipt {
+	return Receipt{ID: id, State: state, MessageType: t.name, Cursor: e.log.cursor(), Durability: e.durability()}
+}
+
+// durability is what an accepted message survives.
+func (e *Engine) durability() Durability {
+	if e.durable == nil {
+		return DurabilityMemory
+	}
+	return e.durable.store.Durability()
+}
+
 // check refuses what no free slot would help. t is nil for an unknown type.
-func (e *Engine) check(s *Submission, t *messageType) error {
+func (e *Engine) check(ctx context.Context, s *Submission, t *messageType) error {
 	if s.MessageType == "" || len(s.MessageType) > maxTypeBytes {
 		return e.refuse(nil, RefusedInvalid, validateType(s.MessageType))
 	}
@@ -105,22 +106,23 @@ func (e *Engine) check(s *Submission, t *messageType) error {
 		return e.refuse(t, RefusedTooLarge, fmt.Errorf("%w: %d bytes of message data, at most %d are allowed",
 			ErrTooLarge, len(s.MessageData), e.cfg.MaxMessageBytes))
 	}
-	if t == nil {
-		return e.refuseUnknown(s)
+	if t == nil || !t.open.Load() && s.IdempotencyKey == "" { // what has a key may be a replay
+		return e.refuseUnknown(ctx, s)
 	}
 	return nil
 }
 
 // refuseUnknown answers a message nobody can handle, where it asked for an
 // answer too.
-func (e *Engine) refuseUnknown(s *Submission) error {
+func (e *Engine) refuseUnknown(ctx context.Context, s *Submission) error {
 	if err := validateText("message_type", s.MessageType); err != nil {
 		return e.refuse(nil, RefusedInvalid, err)
 	}
 	e.mu.Lock()
 	draining := e.draining
+	var stored *commit
 	if s.ResponseNotification != "" && !draining {
-		e.log.append(&Notification{
+		stored = e.publishRefusal(&Notification{
 			Time:                 time.Now(),
 			MessageType:          s.MessageType,
 			ResponseNotification: s.ResponseNotification,
@@ -130,10 +132,30 @@ func (e *Engine) refuseUnknown(s *Submission) error {
 		})
 	}
 	e.unlock()
-	if draining {
+	switch {
+	case draining:
 		return e.refuse(nil, RefusedDraining, ErrDraining)
+	case stored != nil:
+		_ = stored.wait(ctx) // it was refused, whatever the store says
 	}
 	return e.refuse(nil, RefusedUnknownType, &unknownTypeError{s.MessageType})
+}
+
+// publishRefusal publishes what concerns no message; with a store, the commit is
+// returned that does. The caller holds mu.
+func (e *Engine) publishRefusal(n *Notification) *commit {
+	d := e.durable
+	switch {
+	case d == nil:
+		e.log.append(n)
+		return nil
+	case d.unusable() != nil:
+		return nil
+	}
+	n.Time = d.clock.stored(n.Time)
+	c := d.openCommit()
+	c.group.Refusals = append(c.group.Refusals, n)
+	return c
 }
 
 // admit refuses what does not fit now; of what was accepted before, nobody asks
@@ -156,24 +178,24 @@ func (e *Engine) admitSize(t *messageType, size int64, now time.Time) error {
 	switch {
 	case e.draining:
 		return e.refuse(t, RefusedDraining, ErrDraining)
-	case !t.open:
+	case !t.open.Load():
 		return e.refuse(nil, RefusedUnknownType, &unknownTypeError{t.name})
-	case t.policy.QueueLimit > 0 && t.backlog.len() >= t.policy.QueueLimit:
+	case t.policy.QueueLimit > 0 && t.waiting() >= t.policy.QueueLimit:
 		return e.refuseFull(t, ScopeType, int64(t.policy.QueueLimit), "messages", now)
-	case t.policy.QueueBytes > 0 && t.backlog.bytes+size > t.policy.QueueBytes:
+	case t.policy.QueueBytes > 0 && t.waitingBytes()+size > t.policy.QueueBytes:
 		return e.refuseFull(t, ScopeType, t.policy.QueueBytes, "bytes", now)
-	case e.backlog.len() >= e.cfg.QueueLimit:
+	case e.allWaiting() >= e.cfg.QueueLimit:
 		return e.refuseFull(t, ScopeServer, int64(e.cfg.QueueLimit), "messages", now)
-	case e.backlog.bytes+size > e.cfg.QueueBytes:
+	case e.allWaitingBytes()+size > e.cfg.QueueBytes:
 		return e.refuseFull(t, ScopeServer, e.cfg.QueueBytes, "bytes", now)
 	}
 	return nil
 }
 
 func (e *Engine) refuseFull(t *messageType, scope Scope, limit int64, unit string, now time.Time) error {
-	reason, wait := RefusedServerFull, e.rate.timeToDrain(e.backlog.len()/4+1, now)
+	reason, wait := RefusedServerFull, e.rate.timeToDrain(e.allWaiting()/4+1, now)
 	if scope == ScopeType {
-		reason, wait = RefusedTypeFull, t.rate.timeToDrain(t.backlog.len()/4+1, now)
+		reason, wait = RefusedTypeFull, t.rate.timeToDrain(t.waiting()/4+1, now)
 	}
 	return e.refuse(t, reason, &QueueFullError{Scope: scope, MessageType: t.name, Limit: limit, Unit: unit, RetryAfter: wait})
 }

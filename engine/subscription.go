@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -25,6 +26,9 @@ type Subscription struct {
 	log       *notificationLog
 	router    *router
 	selectors int // the bound
+	// reading: the reader holds mu while it waits for a store. missed: the router passed it
+	// over for that, so it has to look for itself.
+	reading, missed atomic.Bool
 	// ready has room for one wake of Next; sent to under mu, never closed.
 	ready chan struct{}
 
@@ -42,6 +46,7 @@ type Subscription struct {
 	onReady func()
 	ended   bool // the router has nothing more
 	closed  bool
+	failed  error          // why the store could not be read
 	buf     []Notification // Next's
 }
 
@@ -220,7 +225,7 @@ func (s *Subscription) Close() {
 	s.wakeReader()
 }
 
-// Next waits until there is something to read. Errors: ctx's, ErrClosed.
+// Next waits until there is something to read. Errors: ctx's, and Poll's.
 func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 	if s.buf == nil {
 		s.buf = make([]Notification, 0, deliveryBatch)
@@ -265,6 +270,9 @@ func (s *Subscription) position() Cursor {
 
 // offer notes a notification that a selector matches. Called by the router.
 func (s *Subscription) offer(number uint64) {
+	if s.passOver() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || number < s.next {
@@ -281,6 +289,28 @@ func (s *Subscription) offer(number uint64) {
 		}
 	}
 	s.wakeReader()
+}
+
+// passOver reports whether the router need not wait for a reader that waits for a store:
+// it will look for what it missed.
+func (s *Subscription) passOver() bool {
+	if !s.reading.Load() {
+		return false
+	}
+	s.missed.Store(true)
+	return s.reading.Load() // if not any more, it may not have seen
+}
+
+// makeUp is called by the reader when it has waited for a store; it reports whether the
+// router passed it over meanwhile. The caller holds mu.
+func (s *Subscription) makeUp() bool {
+	if !s.missed.Swap(false) {
+		return false
+	}
+	if !s.behind && !s.all {
+		s.fallBehind()
+	}
+	return true
 }
 
 // fallBehind gives up what was noted: the log has to be scanned for it. The caller
@@ -307,6 +337,9 @@ func (s *Subscription) outrun() {
 
 // offerProgress notes that a message reported progress. Called by the router.
 func (s *Subscription) offerProgress(a *attempt) {
+	if s.passOver() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || len(s.reports) >= maxSubscriptionReports || slices.Contains(s.reports, a) {
@@ -319,6 +352,9 @@ func (s *Subscription) offerProgress(a *attempt) {
 // notify tells a subscription to all that the log has grown. Called by the
 // router.
 func (s *Subscription) notify() {
+	if s.passOver() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wakeReader()

@@ -52,6 +52,7 @@ func TestSelectors(t *testing.T) {
 }
 
 func TestCursors(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	e := start(t, engine.Config{LogLimit: 10})
 	register(t, e, "echo", engine.Policy{}, echo)
@@ -105,7 +106,7 @@ func TestSubscribingUnderLoadMissesNothing(t *testing.T) {
 	t.Parallel()
 	e := start(t, engine.Config{QueueLimit: 1 << 20})
 	register(t, e, "echo", engine.Policy{}, echo)
-	const messages = 20_000
+	messages := fewer(20_000)
 	begin := e.Cursor()
 	var readers sync.WaitGroup
 	for i := range 8 {
@@ -231,6 +232,7 @@ func TestProgressIsTheLatest(t *testing.T) {
 }
 
 func TestTheLogForgetsByAge(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := start(t, engine.Config{LogAge: time.Minute})

@@ -1,7 +1,8 @@
 package engine
 
 // table knows every message by id and in the order of acceptance: all that are
-// on their way, and a bounded history of those that ended. Guarded by Engine.mu.
+// on their way, and a bounded history of those that ended. With a store it knows by id
+// what is claimed, until the store knows what became of it. Guarded by Engine.mu.
 type table struct {
 	byID   map[ID]*record
 	newest *block

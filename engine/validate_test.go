@@ -70,6 +70,7 @@ func TestAResultOverTheLimitFails(t *testing.T) {
 }
 
 func TestListPages(t *testing.T) {
+	memoryOnly(t)
 	t.Parallel()
 	e := start(t, engine.Config{HistoryLimit: 2000})
 	register(t, e, "odd", engine.Policy{}, echo)

@@ -1,0 +1,41 @@
+package engine
+
+import "time"
+
+// abandonStored ends what runs, and no longer waits for room in the store; it returns
+// how many run. The caller holds mu.
+func (e *Engine) abandonStored(now time.Time) int {
+	running := 0
+	for _, r := range e.table.byID {
+		switch {
+		case r.settling != nil:
+		case r.state == StateRunning:
+			r.attempt.ask(ErrShutdown, now)
+			running++
+		case r.state == StateRetrying:
+			e.unqueue(r)
+			e.leave(r)
+			e.forgo(r)
+		}
+	}
+	close(e.durable.abandon)
+	return running
+}
+
+// abandoned reports whether Drain's time is over.
+func (d *durable) abandoned() bool {
+	select {
+	case <-d.abandon:
+		return true
+	default:
+		return false
+	}
+}
+
+// stopCommitter ends the committer when it has stored everything.
+func (e *Engine) stopCommitter() {
+	e.mu.Lock()
+	e.durable.quit = true
+	e.unlock()
+	<-e.durable.ended
+}
