@@ -14,6 +14,7 @@ import (
 	"github.com/activemessage/activemessage"
 	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/engine/sqlitestore"
 	"github.com/activemessage/activemessage/handlers"
 	"github.com/activemessage/activemessage/internal/docs"
 	"github.com/activemessage/activemessage/internal/metrics"
@@ -34,7 +35,8 @@ const (
 type App struct {
 	cfg      Config
 	logger   *slog.Logger
-	tracing  *tracing.Tracing // nil if off
+	tracing  *tracing.Tracing   // nil if off
+	store    *sqlitestore.Store // nil if in memory
 	engine   *engine.Engine
 	sockets  *ws.Server
 	http     *http.Server
@@ -50,6 +52,7 @@ func New(cfg Config, logger *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	a := &App{cfg: cfg, logger: logger, tracing: traces, failed: make(chan error, 1)}
 	engineConfig := engine.Config{
 		Concurrency:     cfg.Concurrency,
 		QueueLimit:      cfg.QueueLimit,
@@ -61,16 +64,40 @@ func New(cfg Config, logger *slog.Logger) (*App, error) {
 		tracing.LogTo(logger)
 		logger.Info("tracing: spans are exported by OTLP")
 	}
-	e, err := engine.New(engineConfig)
-	if err != nil {
+	if err := a.openStore(ctx, &engineConfig); err != nil {
 		return nil, err
 	}
-	sockets := ws.New(e, ws.Config{AllowOrigins: cfg.AllowOrigin, Logger: logger})
-	a := &App{cfg: cfg, logger: logger, tracing: traces, engine: e, sockets: sockets, failed: make(chan error, 1)}
+	if a.engine, err = engine.New(engineConfig); err != nil {
+		return nil, errors.Join(err, a.closeStore())
+	}
+	a.sockets = ws.New(a.engine, ws.Config{AllowOrigins: cfg.AllowOrigin, Logger: logger})
 	if err := a.wire(); err != nil {
 		return nil, errors.Join(err, a.Stop(context.Background()))
 	}
 	return a, nil
+}
+
+// openStore opens the data, unless there shall be none.
+func (a *App) openStore(ctx context.Context, cfg *engine.Config) (err error) {
+	if a.cfg.Store == "memory" {
+		return nil
+	}
+	if cfg.Retention, err = a.cfg.retention(); err != nil {
+		return err
+	}
+	a.store, err = sqlitestore.Open(ctx, sqlitestore.Config{Dir: a.cfg.Data, MinFree: a.cfg.MinFreeBytes, Logger: a.logger})
+	if err != nil {
+		return err
+	}
+	cfg.Store = a.store
+	return nil
+}
+
+func (a *App) closeStore() error {
+	if a.store == nil {
+		return nil
+	}
+	return a.store.Close()
 }
 
 func (a *App) wire() error {
@@ -134,9 +161,20 @@ func (a *App) Addr() string { return a.listener.Addr().String() }
 // Failed receives why serving ended without Stop.
 func (a *App) Failed() <-chan error { return a.failed }
 
-// Stop takes no more work, finishes what was accepted within the drain timeout,
-// lets subscribers have every outcome, and closes. The error is
-// context.DeadlineExceeded if work had to be cancelled.
+// StoreFailed is closed when the store has failed: only a restart helps.
+func (a *App) StoreFailed() <-chan struct{} { return a.engine.Failed() }
+
+// fateOfUnfinished says what becomes of work that Stop has no time for.
+func (a *App) fateOfUnfinished() string {
+	if a.store == nil {
+		return "what was left was cancelled, and its subscribers told so"
+	}
+	return "what was left runs again after the next start"
+}
+
+// Stop takes no more work, finishes what runs, and in memory what was accepted, within
+// the drain timeout, lets subscribers have every outcome, and closes. The error is
+// context.DeadlineExceeded if the time was too short for that.
 func (a *App) Stop(ctx context.Context) error {
 	a.sockets.Drain()
 	err := within(ctx, a.cfg.DrainTimeout, a.engine.Drain)
@@ -155,6 +193,9 @@ func (a *App) Stop(ctx context.Context) error {
 		if traceErr := within(ctx, closeTimeout, a.tracing.Shutdown); traceErr != nil {
 			a.logger.Warn("some spans were not exported", "error", traceErr)
 		}
+	}
+	if closeErr := a.closeStore(); closeErr != nil {
+		a.logger.Error("the data was not closed cleanly", "error", closeErr)
 	}
 	return err
 }

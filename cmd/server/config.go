@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,17 +18,23 @@ import (
 // Config is the command line. Every flag is an AM_… environment variable too; the
 // flag wins.
 type Config struct {
-	Listen          string        `default:"127.0.0.1:8080" env:"AM_LISTEN" placeholder:"HOST:PORT" help:"Address to serve on. Port 0 takes a free one, which the log tells. Default: ${default}."`
-	Concurrency     int           `default:"64" env:"AM_CONCURRENCY" placeholder:"N" help:"Handlers that run at once. Default: ${default}."`
-	QueueLimit      int           `default:"10000" env:"AM_QUEUE_LIMIT" placeholder:"N" help:"Messages that wait at once; more are refused. Default: ${default}."`
-	MaxMessageBytes int64         `default:"1048576" env:"AM_MAX_MESSAGE_BYTES" placeholder:"BYTES" help:"Largest message data. Default: ${default}."`
-	DrainTimeout    time.Duration `default:"25s" env:"AM_DRAIN_TIMEOUT" placeholder:"DURATION" help:"How long accepted work may take to finish after SIGTERM. Default: ${default}."`
-	AllowOrigin     []string      `env:"AM_ALLOW_ORIGIN" placeholder:"ORIGIN" help:"Origin whose pages may use the server, such as app.example or https://*.example; repeatable. Default: its own only."`
-	LogLevel        slog.Level    `default:"info" env:"AM_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
-	LogFormat       string        `default:"auto" enum:"auto,text,json" env:"AM_LOG_FORMAT" placeholder:"FORMAT" help:"text, json, or auto: text on a terminal, JSON otherwise. Default: ${default}."`
+	Listen          string                   `default:"127.0.0.1:8080" env:"AM_LISTEN" placeholder:"HOST:PORT" help:"Address to serve on. Port 0 takes a free one, which the log tells. Default: ${default}."`
+	Data            string                   `default:"data" env:"AM_DATA" placeholder:"DIR" help:"Directory of the data; made if there is none. One server uses it at a time. Default: ./${default}."`
+	Store           string                   `default:"sqlite" enum:"sqlite,memory" env:"AM_STORE" placeholder:"STORE" help:"sqlite keeps all in --data, synced to the disk before it is acknowledged; memory forgets all with the process. Default: ${default}."`
+	Concurrency     int                      `default:"64" env:"AM_CONCURRENCY" placeholder:"N" help:"Handlers that run at once. Default: ${default}."`
+	QueueLimit      int                      `env:"AM_QUEUE_LIMIT" placeholder:"N" help:"Messages that wait at once; more are refused. Default: 1000000, with --store=memory 10000."`
+	MaxMessageBytes int64                    `default:"1048576" env:"AM_MAX_MESSAGE_BYTES" placeholder:"BYTES" help:"Largest message data. Default: ${default}."`
+	DrainTimeout    time.Duration            `default:"25s" env:"AM_DRAIN_TIMEOUT" placeholder:"DURATION" help:"How long what runs may take to finish after SIGTERM; with --store=memory, what was accepted. Default: ${default}."`
+	RetainAge       map[string]time.Duration `env:"AM_RETAIN_AGE" placeholder:"WHAT=DURATION" help:"How long what has ended is kept: of succeeded, failed, cancelled and expired messages and of the log of notifications, such as --retain-age='succeeded=1h;log=72h'; h is the largest unit, 0 means for ever. Default: ${retain_age}."`
+	RetainBytes     map[string]int64         `env:"AM_RETAIN_BYTES" placeholder:"WHAT=BYTES" help:"How many bytes of each are kept, the newest. 0 means no bound. Default: ${retain_bytes}."`
+	MinFreeBytes    int64                    `default:"67108864" env:"AM_MIN_FREE_BYTES" placeholder:"BYTES" help:"New messages are refused when the disk has less than this left. Default: ${default}."`
+	AllowOrigin     []string                 `env:"AM_ALLOW_ORIGIN" placeholder:"ORIGIN" help:"Origin whose pages may use the server, such as app.example or https://*.example; repeatable. Default: its own only."`
+	LogLevel        slog.Level               `default:"info" env:"AM_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
+	LogFormat       string                   `default:"auto" enum:"auto,text,json" env:"AM_LOG_FORMAT" placeholder:"FORMAT" help:"text, json, or auto: text on a terminal, JSON otherwise. Default: ${default}."`
 
-	Healthcheck bool `help:"Ask the server at --listen whether it is ready; exit 0 if it is. For a container's health check."`
-	Version     bool `help:"Print the version and exit."`
+	Backup      string `placeholder:"FILE" help:"Copy the data of the server that uses --data, which may be running, to a new file, and exit. To restore, put it as activemessage.db into an empty directory."`
+	Healthcheck bool   `help:"Ask the server at --listen whether it is ready; exit 0 if it is. For a container's health check."`
+	Version     bool   `help:"Print the version and exit."`
 }
 
 const description = `POST a typed message, a bounded pool of handlers runs it, and everyone who
@@ -45,6 +52,7 @@ func parse(args []string, out io.Writer, version string) (cfg Config, done bool,
 		kong.Description(description),
 		kong.Writers(out, out),
 		kong.Exit(func(int) { done = true }),
+		kong.Vars{"retain_age": retentionWords(ageWord), "retain_bytes": retentionWords(bytesWord)},
 	)
 	if err != nil {
 		return cfg, false, err
@@ -69,13 +77,21 @@ func (c Config) validate() error {
 		value int64
 	}{
 		{"--concurrency", int64(c.Concurrency)},
-		{"--queue-limit", int64(c.QueueLimit)},
 		{"--max-message-bytes", c.MaxMessageBytes},
 		{"--drain-timeout", int64(c.DrainTimeout)},
 	} {
 		if bound.value <= 0 {
 			return fmt.Errorf("%s must be greater than 0", bound.flag)
 		}
+	}
+	if c.QueueLimit < 0 {
+		return errors.New("--queue-limit must not be negative")
+	}
+	if _, err := c.retention(); err != nil {
+		return err
+	}
+	if c.Store == "memory" && len(c.RetainAge)+len(c.RetainBytes)+len(c.Backup) > 0 {
+		return errors.New("--retain-age, --retain-bytes and --backup are for --store=sqlite")
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("--listen %q is not HOST:PORT: %w", c.Listen, err)

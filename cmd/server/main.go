@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/activemessage/activemessage/engine/sqlitestore"
 )
 
 // version is set by the linker in releases.
@@ -36,6 +38,13 @@ func main() {
 		fmt.Fprintf(os.Stderr, "server: %v\n", err)
 		os.Exit(2)
 	case done:
+		return
+	case cfg.Backup != "":
+		if err := sqlitestore.Backup(context.Background(), cfg.Data, cfg.Backup); err != nil {
+			fmt.Fprintf(os.Stderr, "server: %v\n", err)
+			os.Exit(exitFailed)
+		}
+		fmt.Printf("%s is copied to %s\n", cfg.Data, cfg.Backup)
 		return
 	case cfg.Healthcheck:
 		if err := healthcheck(cfg.Listen); err != nil {
@@ -67,6 +76,8 @@ func run(cfg Config) int {
 		logger.Info("draining: a second signal ends at once", "signal", s.String(), "drain_timeout", cfg.DrainTimeout.String())
 	case err := <-app.Failed():
 		logger.Error("server failed", "error", err)
+	case <-app.StoreFailed():
+		logger.Error("draining: the data must be opened again")
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- app.Stop(context.Background()) }()
@@ -75,7 +86,7 @@ func run(cfg Config) int {
 		if err != nil {
 			logger.Error("stopped", "error", err)
 			if errors.Is(err, context.DeadlineExceeded) {
-				logger.Error("the drain timeout was too short: what was left was cancelled, and its subscribers told so")
+				logger.Error("the drain timeout was too short: " + app.fateOfUnfinished())
 			}
 			return exitFailed
 		}

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,71 +19,6 @@ import (
 
 	"github.com/activemessage/activemessage/internal/contract"
 )
-
-// asServer makes the test binary the server: the real main, in a real process.
-const asServer = "ACTIVEMESSAGE_TEST_AS_SERVER"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asServer) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// process is a running server.
-type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	url  string
-	logs *bufio.Scanner
-}
-
-func command(args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asServer+"=1")
-	return cmd
-}
-
-func startProcess(t *testing.T, args ...string) *process {
-	t.Helper()
-	cmd := command(append([]string{"--listen", "127.0.0.1:0"}, args...)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	p := &process{t: t, cmd: cmd, logs: bufio.NewScanner(stderr)}
-	p.url = "http://" + p.log("listening")["addr"].(string)
-	return p
-}
-
-// log reads on until a line with the message.
-func (p *process) log(message string) map[string]any {
-	p.t.Helper()
-	for p.logs.Scan() {
-		var line map[string]any
-		if err := json.Unmarshal(p.logs.Bytes(), &line); err != nil {
-			p.t.Fatalf("not a JSON line: %s", p.logs.Text())
-		}
-		if line["msg"] == message {
-			return line
-		}
-	}
-	p.t.Fatalf("the log ended without %q", message)
-	return nil
-}
-
-// wait returns the exit code, once the log has ended.
-func (p *process) wait() int {
-	for p.logs.Scan() {
-	}
-	_ = p.cmd.Wait()
-	return p.cmd.ProcessState.ExitCode()
-}
 
 func (p *process) post(body string) int {
 	p.t.Helper()
@@ -99,7 +33,7 @@ func (p *process) post(body string) int {
 // kill -TERM under load: every accepted message's notification arrives before
 // the socket closes.
 func TestSIGTERMUnderLoadLosesNothing(t *testing.T) {
-	p := startProcess(t, "--concurrency", "4")
+	p := startProcess(t, "--concurrency", "4", "--store", "memory")
 	conn, _, err := websocket.Dial(t.Context(), p.url+"/v1/ws?subscribe=*", &websocket.DialOptions{Subprotocols: []string{"activemessage.v1.text"}})
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +87,7 @@ func TestSIGTERMUnderLoadLosesNothing(t *testing.T) {
 }
 
 func TestWorkThatOutlastsTheDrainTimeoutIsCancelledAndTold(t *testing.T) {
-	p := startProcess(t, "--drain-timeout", "50ms", "--concurrency", "1")
+	p := startProcess(t, "--drain-timeout", "50ms", "--concurrency", "1", "--store", "memory")
 	conn, _, err := websocket.Dial(t.Context(), p.url+"/v1/ws?subscribe=*", &websocket.DialOptions{Subprotocols: []string{"activemessage.v1.text"}})
 	if err != nil {
 		t.Fatal(err)
@@ -206,9 +140,13 @@ func TestHealthcheck(t *testing.T) {
 func TestCommandLine(t *testing.T) {
 	t.Setenv("AM_CONCURRENCY", "7")
 	var out bytes.Buffer
-	cfg, done, err := parse([]string{"--queue-limit=9", "--drain-timeout=3s", "--allow-origin=a.example", "--allow-origin=b.example"}, &out, "v1")
+	cfg, done, err := parse([]string{"--queue-limit=9", "--drain-timeout=3s", "--allow-origin=a.example", "--allow-origin=b.example",
+		"--retain-age=succeeded=1h;log=2h", "--retain-bytes=failed=7"}, &out, "v1")
 	if err != nil || done || cfg.Concurrency != 7 || cfg.QueueLimit != 9 || cfg.DrainTimeout != 3*time.Second || len(cfg.AllowOrigin) != 2 {
 		t.Errorf("%+v, %t, %v", cfg, done, err)
+	}
+	if r, err := cfg.retention(); err != nil || r.Succeeded.Age != time.Hour || r.Log.Age != 2*time.Hour || r.Failed.Bytes != 7 || r.Failed.Age != defaultRetention().Failed.Age {
+		t.Errorf("%+v, %v", r, err)
 	}
 	for _, flag := range []string{"--help", "--version"} {
 		out.Reset()
@@ -217,13 +155,17 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 	for args, expected := range map[string]string{
-		"--log-format=xml":   "auto",
-		"--log-level=loud":   "log-level",
-		"--concurrency=0":    "greater than 0",
-		"--concurrency=many": "concurrency",
-		"--listen=8080":      "HOST:PORT",
-		"--unknown":          "unknown",
-		"extra":              "extra",
+		"--log-format=xml":        "auto",
+		"--log-level=loud":        "log-level",
+		"--concurrency=0":         "greater than 0",
+		"--concurrency=many":      "concurrency",
+		"--listen=8080":           "HOST:PORT",
+		"--store=disk":            "sqlite",
+		"--retain-age=all=1h":     "log",
+		"--retain-age=log=-1h":    "negative",
+		"--retain-bytes=log=many": "retain-bytes",
+		"--unknown":               "unknown",
+		"extra":                   "extra",
 	} {
 		if _, _, err := parse([]string{args}, &out, "v1"); err == nil || !strings.Contains(err.Error(), expected) {
 			t.Errorf("%s: %v, expected words about %q", args, err, expected)
@@ -233,10 +175,37 @@ func TestCommandLine(t *testing.T) {
 
 func TestAnAddressInUseIsSaid(t *testing.T) {
 	p := startProcess(t)
-	out, err := command("--listen", strings.TrimPrefix(p.url, "http://")).CombinedOutput()
+	out, err := command("--listen", strings.TrimPrefix(p.url, "http://"), "--data", t.TempDir()).CombinedOutput()
 	if _, failed := errors.AsType[*exec.ExitError](err); !failed || !strings.Contains(string(out), "address already in use") {
 		t.Errorf("%v: %s", err, out)
 	}
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	p.wait()
+}
+
+// A server that cannot have its data says so, and does not start.
+func TestDataThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	inUse := t.TempDir()
+	running := startProcess(t, "--data", inUse)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	damaged := t.TempDir()
+	if err := os.WriteFile(filepath.Join(damaged, "activemessage.db"), []byte(strings.Repeat("not a database", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for data, words := range map[string]string{
+		inUse:           "another server is using",
+		file:            "cannot be made",
+		damaged:         "not a database",
+		"/proc/nowhere": "cannot be made",
+	} {
+		out, err := command("--listen", "127.0.0.1:0", "--data", data).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), words) || !strings.Contains(string(out), data) {
+			t.Errorf("%s: %v: %s", data, err, out)
+		}
+	}
+	running.stop()
 }
