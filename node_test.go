@@ -54,6 +54,9 @@ func newNode(t tester, checker *contract.Checker, cfg engine.Config) *node {
 func newWrappedNode(t tester, cfg engine.Config, maxWait time.Duration, wrap func(http.Handler) http.Handler) *node {
 	t.Helper()
 	cfg.MaxMessageBytes = 4 << 10
+	if cfg.Store == nil {
+		cfg.Store = storeOfAll(t)
+	}
 	e, err := engine.New(cfg)
 	if err != nil {
 		t.Fatal(err)

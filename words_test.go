@@ -80,16 +80,3 @@ func TestErrorFramesOfAStore(t *testing.T) {
 		}
 	}
 }
-
-// Whatever waits for a store to be caused is at least answered as documented.
-func TestProblemsOfAStore(t *testing.T) {
-	t.Parallel()
-	checker := newChecker(t)
-	for _, pair := range awaitingStore() {
-		parts := strings.Fields(pair)
-		answer := httptest.NewRecorder()
-		err := map[string]error{"503": engine.ErrStoreFailed, "507": engine.ErrStorageFull}[parts[2]]
-		wire.ProblemFor(err).Write(answer)
-		documented(t, checker, parts[0], strings.NewReplacer("{id}", unknown, "{message_type}", "echo").Replace(parts[1]), answer)
-	}
-}

@@ -1094,8 +1094,9 @@ type ClientInterface interface {
 
 	// UpdateHandlerWithBody Pause a message type, or set its limits
 	//
-	// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-	// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+	// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+	// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+	// across a restart that a type is paused; the rest of the policy is then as it was registered.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1104,8 +1105,9 @@ type ClientInterface interface {
 
 	// UpdateHandler Pause a message type, or set its limits
 	//
-	// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-	// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+	// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+	// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+	// across a restart that a type is paused; the rest of the policy is then as it was registered.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1264,8 +1266,9 @@ func (c *Client) GetHandler(ctx context.Context, messageType string, reqEditors 
 
 // UpdateHandlerWithBody Pause a message type, or set its limits
 //
-// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+// across a restart that a type is paused; the rest of the policy is then as it was registered.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1284,8 +1287,9 @@ func (c *Client) UpdateHandlerWithBody(ctx context.Context, messageType string, 
 
 // UpdateHandler Pause a message type, or set its limits
 //
-// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+// across a restart that a type is paused; the rest of the policy is then as it was registered.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2590,8 +2594,9 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateHandlerWithBodyWithResponse Pause a message type, or set its limits
 	//
-	// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-	// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+	// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+	// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+	// across a restart that a type is paused; the rest of the policy is then as it was registered.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2600,8 +2605,9 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateHandlerWithResponse Pause a message type, or set its limits
 	//
-	// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-	// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+	// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+	// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+	// across a restart that a type is paused; the rest of the policy is then as it was registered.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3177,8 +3183,9 @@ func (c *ClientWithResponses) GetHandlerWithResponse(ctx context.Context, messag
 
 // UpdateHandlerWithBodyWithResponse Pause a message type, or set its limits
 //
-// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+// across a restart that a type is paused; the rest of the policy is then as it was registered.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3193,8 +3200,9 @@ func (c *ClientWithResponses) UpdateHandlerWithBodyWithResponse(ctx context.Cont
 
 // UpdateHandlerWithResponse Pause a message type, or set its limits
 //
-// Changes the type's policy until the server restarts (a JSON Merge Patch, RFC 7396). It holds for messages that wait
-// and for attempts that start; what runs, runs on. A paused type accepts messages and starts none.
+// Changes the type's policy (a JSON Merge Patch, RFC 7396). It holds for messages that wait and for attempts that
+// start; what runs, runs on. A paused type accepts messages and starts none. A server that keeps its data remembers
+// across a restart that a type is paused; the rest of the policy is then as it was registered.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -173,8 +173,8 @@ func (c *connection) flush(b *batch) {
 }
 
 // gather collects what is to be written now: answers, then notifications, unless
-// those wait for the answer to a submit. It reports whether the subscription had something, which may have no form in the
-// protocol. The caller holds mu.
+// those wait for the answer to a submit. It reports whether the subscription had
+// something, which may have no form in the protocol. The caller holds mu.
 func (c *connection) gather(b *batch) (out []byte, more bool) {
 	b.out = b.out[:0]
 	if len(c.answers) > 0 {
