@@ -49,13 +49,19 @@ func (l *notificationLog) at(number uint64) Cursor {
 func (l *notificationLog) append(n *Notification) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	entry := l.keep(n)
+	entry.Number = l.entries.end - 1
+	l.last.Store(entry.Number)
+}
+
+// keep adds a copy of n, and forgets what no longer fits. The caller holds mu.
+func (l *notificationLog) keep(n *Notification) *Notification {
 	l.bytes += notificationBytes(n)
 	l.prune(n.Time, 1)
-	number := l.entries.end
 	entry := l.entries.push()
 	*entry = *n
-	entry.Number, entry.log = number, l.id
-	l.last.Store(number)
+	entry.log = l.id
+	return entry
 }
 
 // notificationBytes is what an entry holds, roughly.
@@ -77,9 +83,14 @@ func (l *notificationLog) prune(now time.Time, more int) {
 		if l.entries.len()+more <= l.limit && l.bytes <= l.maxBytes && !tooOld {
 			return
 		}
-		l.bytes -= notificationBytes(oldest)
-		l.entries.drop()
+		l.forgetOldest()
 	}
+}
+
+// forgetOldest takes the oldest entry out. The caller holds mu.
+func (l *notificationLog) forgetOldest() {
+	l.bytes -= notificationBytes(l.entries.at(l.entries.first))
+	l.entries.drop()
 }
 
 // logScanStep bounds how many entries one read looks at under the lock.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"log/slog"
-	"time"
 )
 
 // storedLog is what a notification log has more whose truth is a store: its entries in
@@ -18,7 +17,6 @@ type storedLog struct {
 // readFrom makes the log go on where the store's ends. Nobody uses it yet.
 func (l *notificationLog) readFrom(store Store, s *Snapshot, logger *slog.Logger) {
 	l.id = s.Log
-	l.maxAge = 0
 	l.entries = newRing[Notification](s.Last + 1)
 	l.last.Store(s.Last)
 	l.stored = &storedLog{store: store, logger: logger, began: s.Last, first: s.First}
@@ -32,12 +30,7 @@ func (l *notificationLog) appendStored(published []Notification) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range published {
-		n := &published[i]
-		l.bytes += notificationBytes(n)
-		l.prune(time.Time{}, 1)
-		entry := l.entries.push()
-		*entry = *n
-		entry.log = l.id
+		l.keep(&published[i])
 	}
 	l.last.Store(l.entries.end - 1)
 }
@@ -58,8 +51,7 @@ func (l *notificationLog) retained(first uint64) {
 	defer l.mu.Unlock()
 	l.stored.first = max(l.stored.first, first)
 	for l.entries.len() > 0 && l.entries.first < first {
-		l.bytes -= notificationBytes(l.entries.at(l.entries.first))
-		l.entries.drop()
+		l.forgetOldest()
 	}
 }
 
