@@ -38,10 +38,10 @@ type record struct {
 	settling   *commit     // with a store: what has been decided is on its way there
 }
 
+// newRecord makes the record of a submission, which has no ID yet.
 func newRecord(s *Submission, t *messageType, now time.Time) *record {
 	r := &record{
 		message: Message{
-			ID:                   newID(now),
 			MessageType:          t.name,
 			MessageData:          s.MessageData,
 			ContentType:          s.ContentType,

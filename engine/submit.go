@@ -41,6 +41,7 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Receipt, error) {
 func (e *Engine) accept(s *Submission, t *messageType) (Receipt, error) {
 	now := time.Now()
 	r := newRecord(s, t, now)
+	r.message.ID = newID(now)
 	// Read before the message can run: its notification has a higher number.
 	receipt := e.receipt(r.message.ID, r.state, t)
 	var key *keyEntry
