@@ -152,7 +152,7 @@ func (e *Engine) handBackAhead(now time.Time) {
 	d := e.durable
 	surplus := d.claimed - e.cfg.Concurrency
 	if surplus > d.returned {
-		e.handBackLast(surplus, func(*record) bool { return true }, now)
+		e.handBackLast(surplus, nil, now)
 	}
 	e.watchAhead(now)
 }

@@ -31,7 +31,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 			e.drainBy = deadline
 		}
 		if e.durable != nil {
-			e.handBackLast(math.MaxInt, func(*record) bool { return true }, time.Now())
+			e.handBackLast(math.MaxInt, nil, time.Now())
 		} else {
 			e.cancelLater()
 		}

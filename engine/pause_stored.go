@@ -11,7 +11,7 @@ import (
 // holds mu.
 func (e *Engine) storePause(t *messageType, paused bool) *commit {
 	if paused {
-		e.handBackLast(math.MaxInt, func(r *record) bool { return r.messageType == t }, time.Now())
+		e.handBackLast(math.MaxInt, t, time.Now())
 	}
 	c := e.durable.openCommit()
 	c.group.Pauses = append(c.group.Pauses, PauseChange{MessageType: t.name, Paused: paused})

@@ -13,12 +13,12 @@ func (e *Engine) handBack(r *record, now time.Time) {
 	e.storeSettle(r, &SettleChange{State: StateQueued}, now)
 }
 
-// handBackLast returns at most so many of those messages that have not started: the last
-// accepted, in their order. The caller holds mu.
-func (e *Engine) handBackLast(most int, which func(*record) bool, now time.Time) {
+// handBackLast returns at most so many messages of a type that have not started, of all
+// types if t is nil: the last accepted, in their order. The caller holds mu.
+func (e *Engine) handBackLast(most int, t *messageType, now time.Time) {
 	var waiting []*record
 	for _, r := range e.table.byID {
-		if r.state == StateQueued && r.settling == nil && which(r) {
+		if r.state == StateQueued && r.settling == nil && (t == nil || r.messageType == t) {
 			waiting = append(waiting, r)
 		}
 	}
