@@ -20,6 +20,7 @@ type attempt struct {
 	worker  *worker
 	record  *record
 	message *Message // the handler's
+	outside bool     // it runs outside of the engine: its worker is nil
 	handler Handler
 	timeout time.Duration // 0 means none
 	grace   time.Duration
@@ -42,9 +43,11 @@ type attempt struct {
 	reported atomic.Bool
 
 	// Guarded by Engine.mu.
-	over  bool  // the message went on without the handler, or with what it returned
-	asked error // why the engine ended the context, nil if it did not
+	over  bool      // the message went on without the handler, or with what it returned
+	asked error     // why the engine ended the context, nil if it did not
+	until time.Time // when its timeout passes, or once it was asked its grace; zero: never
 	timer timer
+	lease lease // of one outside
 	state State // what the attempt came to
 }
 
@@ -70,6 +73,7 @@ func (a *attempt) begin(r *record, now time.Time) {
 	if r.attempts > 1 {
 		// What is left of the first attempt may still look at its message.
 		again := r.message
+		again.Checkpoint = r.checkpoint
 		a.message = &again
 	}
 	a.message.Attempt, a.message.attempt = r.attempts, a
@@ -77,8 +81,8 @@ func (a *attempt) begin(r *record, now time.Time) {
 	a.timer.record, a.timer.running = r, true
 	a.timeout, a.grace = r.timeout(), r.messageType.policy.Grace
 	if a.timeout > 0 {
-		a.timer.due = now.Add(a.timeout)
-		a.ctx.deadline = a.timer.due
+		a.until = now.Add(a.timeout)
+		a.ctx.deadline = a.until
 	}
 }
 
@@ -90,10 +94,7 @@ func (a *attempt) execute() {
 		a.ctx.inherit(ctx)
 	}
 	a.call()
-	if limit := a.engine.cfg.MaxResultBytes; a.failed == nil && int64(len(a.result.Data)) > limit {
-		a.failed = newFailed(Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
-			"the result has %d bytes, at most %d are allowed", len(a.result.Data), limit)}))
-	}
+	a.boundResult()
 	if a.observed != nil {
 		a.observed.run.Returned(a.err())
 	}
@@ -173,9 +174,23 @@ func (a *attempt) ask(cause error, now time.Time) {
 	}
 	a.asked = cause
 	a.ctx.cancel(cause)
+	a.until = now.Add(a.grace)
+	a.arm()
+	if a.outside {
+		a.record.consumer.stop(a, cause)
+	}
+}
+
+// arm sets the timer to what is due next. The caller holds Engine.mu.
+func (a *attempt) arm() {
 	a.engine.deadlines.remove(&a.timer)
-	a.timer.due = now.Add(a.grace)
-	a.engine.deadlines.push(&a.timer)
+	a.timer.due = a.until
+	if a.outside && (a.until.IsZero() || a.lease.ends.Before(a.until)) {
+		a.timer.due = a.lease.ends
+	}
+	if !a.timer.due.IsZero() {
+		a.engine.deadlines.push(&a.timer)
+	}
 }
 
 // attrs names the attempt in the log.

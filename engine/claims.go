@@ -26,7 +26,7 @@ func (e *Engine) mayClaim(returned int) int {
 // mayClaim is how many more messages of the type may be claimed, at most so many.
 func (t *messageType) mayClaim(most int) int {
 	switch {
-	case t.handler == nil || t.policy.Paused:
+	case t.handler == nil || !t.startable():
 		return 0
 	case t.policy.Concurrency == 0:
 		return most
@@ -37,16 +37,28 @@ func (t *messageType) mayClaim(most int) int {
 // claimable reports whether a type has something to claim, and room for it. The caller
 // holds mu.
 func (e *Engine) claimable() bool {
-	room := e.mayClaim(0)
-	if room <= 0 {
+	if e.draining {
 		return false
 	}
+	room := e.mayClaim(0)
 	for _, t := range e.durable.behind {
-		if t.mayClaim(room) > 0 {
+		if t.mayClaim(t.room(room)) > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// room is how many slots there are for the type, of which inside are the workers'.
+func (t *messageType) room(inside int) int {
+	if !t.outside {
+		return inside
+	}
+	slots := 0
+	for _, c := range t.open {
+		slots += c.slots - c.taken
+	}
+	return slots
 }
 
 // planClaims lets c claim: first what is ready in the store, then its own new messages.
@@ -54,15 +66,18 @@ func (e *Engine) claimable() bool {
 func (e *Engine) planClaims(c *commit) {
 	returned := 0
 	for i, r := range c.settled {
-		if !c.group.Settles[i].Unstarted {
+		if !c.group.Settles[i].Unstarted && !r.outside {
 			r.messageType.returned++
 			returned++
 		}
 	}
 	room := e.mayClaim(returned)
-	room -= e.claimStored(c, room)
+	if !e.draining {
+		room -= e.claimStored(c, room)
+	}
 	e.claimNew(c, room)
-	for _, t := range c.claims { // the next time it is the others' turn first
+	for _, claims := range c.claims { // the next time it is the others' turn first
+		t := claims.messageType
 		t.caughtUp = false
 		e.setBehind(t, false)
 		e.setBehind(t, true)
@@ -78,18 +93,42 @@ func (e *Engine) claimStored(c *commit, most int) (claimed int) {
 	behind := e.durable.behind
 	for i, t := range behind {
 		left := len(behind) - i
-		part := max(most-claimed+left-1, 0) / left // rounded up
+		part := max(t.room(most-claimed)+left-1, 0) / left // rounded up
 		n := min(t.mayClaim(part), t.stored.Ready)
 		if n <= 0 {
 			continue
 		}
-		claimed += n
+		claims := claims{messageType: t}
+		if t.outside {
+			claims.consumers = e.takeSlots(t, n)
+		} else {
+			e.reserve(t, n)
+			claimed += n
+		}
 		t.caughtUp = n == t.stored.Ready
 		c.group.Claims = append(c.group.Claims, &ClaimChange{MessageType: t.name, Limit: n})
-		c.claims = append(c.claims, t)
-		e.reserve(t, n)
+		c.claims = append(c.claims, claims)
 	}
 	return claimed
+}
+
+// claims is of what type a ClaimChange is, and for whom.
+type claims struct {
+	messageType *messageType
+	consumers   []*Consumer // one for each message at most; nil: the workers
+}
+
+// giveBack gives back the slots of what was not claimed: all but the first n. The caller
+// holds mu.
+func (e *Engine) giveBack(c claims, n, limit int) {
+	if c.consumers == nil {
+		e.reserve(c.messageType, n-limit)
+		return
+	}
+	c.messageType.claimed -= limit - n
+	for _, consumer := range c.consumers[n:] {
+		e.leaveSlot(consumer)
+	}
 }
 
 // claimNew claims at most so many of c's new messages, of types of which nothing stays
@@ -101,17 +140,21 @@ func (e *Engine) claimNew(c *commit, most int) {
 			continue
 		}
 		t := r.messageType
-		if t.mayClaim(most) <= 0 || t.isBehind && !t.caughtUp {
+		if e.draining || t.mayClaim(t.room(most)) <= 0 || t.isBehind && !t.caughtUp {
 			continue
 		}
-		change.Claim = true
-		most--
+		change.Claim, r.seated = true, true
+		if t.outside {
+			r.outside, r.consumer = true, e.takeSlots(t, 1)[0]
+			continue
+		}
 		e.reserve(t, 1)
+		most--
 	}
 }
 
-// reserve counts claims, before they are made; a negative n gives back. The caller
-// holds mu.
+// reserve counts claims for workers, before they are made; a negative n gives back. The
+// caller holds mu.
 func (e *Engine) reserve(t *messageType, n int) {
 	e.durable.claimed += n
 	t.claimed += n

@@ -13,7 +13,7 @@ type commit struct {
 	changes int
 	settled []*record // of group.Settles
 	submits []*record // of group.Submits; nil for one that stores nothing
-	claims  []*messageType
+	claims  []claims // of group.Claims
 	retries []retryRoom // of group.Retries
 
 	// done is closed when the changes are durable and the engine knows, or err is set.

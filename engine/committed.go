@@ -29,8 +29,8 @@ func (e *Engine) committed(c *commit, took time.Duration) {
 		e.endedInStore(&g.Ended[i], now)
 	}
 	e.count(g)
-	for i, t := range c.claims {
-		e.claimed(t, g.Claims[i], now)
+	for i, claims := range c.claims {
+		e.claimed(claims, g.Claims[i], now)
 	}
 	for i, r := range c.submits { // behind what was claimed, which is older
 		if r != nil {
@@ -119,23 +119,26 @@ func (e *Engine) submitted(r *record, change *SubmitChange) {
 		e.lineUp(r)
 		return
 	}
-	if change.Claim {
-		e.reserve(t, -1)
-	}
+	e.vacate(r)
 	e.leave(r)
 	e.unfinished--
 	e.dropIfDone(t)
 }
 
 // claimed takes over what was claimed from the store. The caller holds mu.
-func (e *Engine) claimed(t *messageType, change *ClaimChange, now time.Time) {
-	e.reserve(t, len(change.Messages)-change.Limit)
+func (e *Engine) claimed(c claims, change *ClaimChange, now time.Time) {
+	t := c.messageType
+	e.giveBack(c, len(change.Messages), change.Limit)
 	if len(change.Messages) < change.Limit {
 		e.setBehind(t, false)
 	}
 	for i := range change.Messages {
 		m := &change.Messages[i]
 		r := e.loadRecord(m, t)
+		r.seated = true
+		if c.consumers != nil {
+			r.outside, r.consumer = true, c.consumers[i]
+		}
 		e.table.byID[m.ID] = r
 		e.unfinished++
 		e.enter(r)
@@ -146,15 +149,20 @@ func (e *Engine) claimed(t *messageType, change *ClaimChange, now time.Time) {
 			e.end(r, StateCancelled, ending(ErrCancelled), now)
 		case lost:
 			e.countLost(r)
-			e.end(r, StateFailed, lostTooOften(r.plan.lost), now)
-		case e.durable.suspect.holdBack(r, now):
-			e.leave(r)
-			e.storeSettle(r, &SettleChange{State: StateRetrying, DueAt: e.durable.clock.stored(now.Add(suspectAgain))}, now)
+			e.end(r, StateFailed, lostTooOften("the server", r.plan.lost), now)
+		case !r.outside && e.durable.suspect.holdBack(r, now):
+			e.putBack(r, now.Add(suspectAgain), now)
 		default:
 			e.countLost(r)
 			e.lineUp(r)
 		}
 	}
+}
+
+// putBack puts off a message that was just claimed. The caller holds mu.
+func (e *Engine) putBack(r *record, until, now time.Time) {
+	e.leave(r)
+	e.storeSettle(r, &SettleChange{State: StateRetrying, DueAt: e.durable.clock.stored(until)}, now)
 }
 
 // countLost counts a message whose last attempt was lost, once it is its turn again. The
@@ -190,20 +198,25 @@ func (m *lostMessage) report(logger *slog.Logger) {
 
 // lineUp lets a claimed message wait for a worker. The caller holds mu.
 func (e *Engine) lineUp(r *record) {
+	if r.outside {
+		e.startOutside(r, time.Now())
+		return
+	}
 	if r.plan != nil {
 		e.watch(r)
 	}
 	r.messageType.queue.pushReady(r)
-	e.ready.update(r.messageType)
+	e.updateTurn(r.messageType)
 	if e.draining || r.messageType.policy.Paused {
 		e.handBack(r, time.Now())
 	}
 }
 
-func lostTooOften(lost int) *Error {
+// lostTooOften is why a message is not run again; who died is named.
+func lostTooOften(who string, lost int) *Error {
 	times := fmt.Sprintf("%d times", lost)
 	if lost == 1 {
 		times = "once"
 	}
-	return &Error{Code: CodeLost, Message: "the server died " + times + " while it ran"}
+	return &Error{Code: CodeLost, Message: who + " died " + times + " while it ran"}
 }

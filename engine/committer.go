@@ -174,17 +174,15 @@ func (e *Engine) setFull(full bool) (was bool) {
 
 // giveUp takes back what a commit that failed had reserved. The caller holds mu.
 func (e *Engine) giveUp(c *commit) {
-	for i, r := range c.submits {
+	for _, r := range c.submits {
 		if r != nil {
 			e.leave(r)
 			e.unfinished--
-			if c.group.Submits[i].Claim {
-				e.reserve(r.messageType, -1)
-			}
+			e.vacate(r)
 		}
 	}
-	for i, t := range c.claims {
-		e.reserve(t, -c.group.Claims[i].Limit)
+	for i, claims := range c.claims {
+		e.giveBack(claims, 0, c.group.Claims[i].Limit)
 	}
 	e.freeRetries(c)
 	e.durable.due = e.durable.due || c.group.Due > 0

@@ -9,6 +9,9 @@ func (e *Engine) abandonStored(now time.Time) int {
 	for _, r := range e.table.byID {
 		switch {
 		case r.settling != nil:
+		case r.state == StateRunning && r.attempt.outside:
+			e.leaveOutside(r)
+			running++
 		case r.state == StateRunning:
 			r.attempt.ask(ErrShutdown, now)
 			running++
@@ -38,4 +41,16 @@ func (e *Engine) stopCommitter() {
 	e.durable.quit = true
 	e.unlock()
 	<-e.durable.ended
+}
+
+// leaveOutside lets go of a message that runs outside: it stays claimed, so that whoever
+// has it can go on after the restart, see Resume. The caller holds mu.
+func (e *Engine) leaveOutside(r *record) {
+	a := r.attempt
+	e.deadlines.remove(&a.timer)
+	a.over = true
+	r.messageType.running--
+	e.outside--
+	e.vacate(r)
+	e.forget(r)
 }

@@ -37,11 +37,13 @@ type Engine struct {
 	mu sync.Mutex
 	// All below is guarded by mu.
 	table      table // with a store: only what is claimed
-	ready      typeRing
+	ready      typeRing // types with messages for the workers
+	consumable typeRing // types with messages for consumers; without a store
 	keys       keys // without a store
 	deadlines  deadlines
 	backlog    backlog // with a store: what is on its way there, or claimed and not started
-	running    int
+	running    int // handlers
+	outside    int // attempts outside of the engine
 	stuck      int
 	unfinished int // accepted messages without an outcome; with a store: claimed, or on their way there
 	rate       drainRate
@@ -98,6 +100,9 @@ func (e *Engine) Cursor() Cursor { return e.log.cursor() }
 // unlock leaves the critical section and wakes whom the transition concerns:
 // every path that makes work, room or news ends here, so no wake is forgotten.
 func (e *Engine) unlock() {
+	if e.consumable.first != nil {
+		e.feedConsumers(time.Now())
+	}
 	w, started := e.workerToWake()
 	if e.draining && e.unfinished == 0 {
 		closeOnce(e.finished)

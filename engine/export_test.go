@@ -35,7 +35,7 @@ func (e *Engine) Leaks() (all []string) {
 		say(name+" backlog bytes", int(t.backlog.bytes))
 		say(name+" stored", t.stored.waiting()+t.stored.Running)
 		say(name+" lanes", len(t.queue.lanes))
-		if t.inRing {
+		if t.ring != nil {
 			all = append(all, name+" in ring")
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 )
 
@@ -122,6 +123,8 @@ type Message struct {
 	Attempt int
 	// AcceptedAt is when Submit accepted the message.
 	AcceptedAt time.Time
+	// Checkpoint is what an earlier attempt saved last; nil if none did.
+	Checkpoint []byte
 
 	attempt *attempt // nil outside an engine, as in a handler's unit test
 }
@@ -135,6 +138,22 @@ func (m *Message) Progress(fraction float64, note string) {
 	if m.attempt != nil {
 		m.attempt.reportProgress(fraction, note)
 	}
+}
+
+// Save keeps a checkpoint, at most Config.MaxMessageBytes, for the next attempt, which
+// has it as Checkpoint; a later one replaces it, and the end of the message drops it. It
+// returns when the Store has it, if there is one; data is the engine's from then on.
+// Errors: ErrStale after the attempt is over, ErrTooLarge, ErrStorageFull,
+// ErrStoreFailed. Outside an engine it does nothing.
+func (m *Message) Save(ctx context.Context, data []byte) error {
+	if m.attempt == nil {
+		return nil
+	}
+	saved, err := m.attempt.engine.Save(Lease{m.ID, m.Attempt}, data)
+	if err != nil {
+		return err
+	}
+	return saved.Wait(ctx)
 }
 
 // Progress is the latest report of a running message.

@@ -24,7 +24,7 @@ func (e *Engine) pauseStored(t *messageType, paused bool, c *commit) error {
 	if err != nil {
 		e.mu.Lock()
 		t.policy.Paused = !paused
-		e.ready.update(t)
+		e.updateTurn(t)
 		e.unlock()
 	}
 	return err

@@ -113,7 +113,7 @@ func (e *Engine) enqueue(r *record, now time.Time) {
 	r.plan.dueAt, r.plan.readyAt = time.Time{}, now
 	e.watch(r)
 	r.messageType.queue.push(r)
-	e.ready.update(r.messageType)
+	e.updateTurn(r.messageType)
 }
 
 // onDue does what a message that waits is due for. The caller holds mu.
@@ -138,7 +138,7 @@ func (e *Engine) end(r *record, state State, failure *Error, now time.Time) {
 	e.leave(r)
 	r.finishedIn = now.Sub(r.message.AcceptedAt)
 	e.settle(r, state, failure, now)
-	e.ready.update(t)
+	e.updateTurn(t)
 	e.dropIfDone(t)
 }
 
@@ -154,7 +154,7 @@ func (e *Engine) unqueue(r *record) {
 		e.deadlines.remove(&r.plan.timer)
 		r.plan.dueAt = time.Time{}
 	}
-	e.ready.update(r.messageType)
+	e.updateTurn(r.messageType)
 }
 
 // backlog counts what waits, by state. Guarded by Engine.mu.

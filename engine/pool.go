@@ -145,17 +145,34 @@ func (e *Engine) lookAgain() bool {
 // claim gives the next message to a: the turn goes round the types. The caller
 // holds mu.
 func (e *Engine) claim(a *attempt, now time.Time) bool {
-	t := e.nextType(now)
+	t := e.nextType(&e.ready, now)
 	if t == nil {
 		return false
 	}
+	e.take(t, a, now)
+	return true
+}
+
+// take gives a type's next message to a. The caller holds mu.
+func (e *Engine) take(t *messageType, a *attempt, now time.Time) {
 	r := t.queue.pop()
-	e.ready.remove(t)
+	t.ring.remove(t)
+	e.start(r, a, now)
+	e.updateTurn(t)
+}
+
+// start begins an attempt of a message that waits in no queue any more. The caller holds
+// mu.
+func (e *Engine) start(r *record, a *attempt, now time.Time) {
+	t := r.messageType
 	e.leave(r)
 	t.running++
-	e.running++
-	e.ready.update(t)
-
+	if a.outside {
+		e.outside++
+	} else {
+		e.running++
+	}
+	r.outside = a.outside
 	r.state = StateRunning
 	r.attempt = a
 	r.startedIn = now.Sub(r.message.AcceptedAt)
@@ -168,19 +185,16 @@ func (e *Engine) claim(a *attempt, now time.Time) bool {
 	}
 	t.wait.observe(now.Sub(queuedAt))
 	a.begin(r, now)
-	if e.cfg.Observer != nil {
+	if e.cfg.Observer != nil && !a.outside {
 		a.observed = &observation{queuedAt: queuedAt}
 	}
-	if a.timeout > 0 {
-		e.deadlines.push(&a.timer)
-	}
-	return true
+	a.arm()
 }
 
 // nextType returns the type whose turn it is, once what has expired is out of its
 // way: the clock may be late. The caller holds mu.
-func (e *Engine) nextType(now time.Time) *messageType {
-	for t := e.ready.first; t != nil; t = e.ready.first {
+func (e *Engine) nextType(ring *typeRing, now time.Time) *messageType {
+	for t := ring.first; t != nil; t = ring.first {
 		r := t.queue.top()
 		if r.plan == nil || r.plan.expiresAt.IsZero() || r.plan.expiresAt.After(now) {
 			return t
@@ -196,11 +210,19 @@ func (e *Engine) nextType(now time.Time) *messageType {
 func (e *Engine) finish(a *attempt, now time.Time) {
 	r, t := a.record, a.record.messageType
 	e.deadlines.remove(&a.timer)
+	if lease, detached := a.detached(); detached {
+		e.detach(a, lease, now)
+		return
+	}
 	t.duration.observe(now.Sub(a.began))
 	t.running--
-	e.running--
-	if e.durable != nil {
-		e.reserve(t, -1)
+	if a.outside {
+		e.outside--
+	} else {
+		e.running--
+	}
+	e.vacate(r)
+	if e.durable != nil && !a.outside {
 		e.durable.returned++
 	}
 	if a.over {
@@ -211,6 +233,7 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 	} else {
 		a.over = true
 		v := a.judge(a.ctx.ending(a.err()))
+		e.throttle(a, now)
 		if v.state == StateSucceeded && e.durable == nil {
 			r.succeed(a.result)
 		}
@@ -219,7 +242,7 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 	if r.state.Terminal() {
 		t.queue.passKey(r)
 	}
-	e.ready.update(t)
+	e.updateTurn(t)
 	e.dropIfDone(t)
 }
 
@@ -274,6 +297,12 @@ func (e *Engine) report(a *attempt) {
 	switch {
 	case a.state == StateScheduled:
 		message = "message snoozed"
+	case a.state == StateRunning:
+		message = "message detached: whoever has it settles it"
+	case a.is(handBack):
+		message = "message handed back: it did not begin"
+	case a.is(lost):
+		level, message = slog.LevelWarn, "whoever ran the message is gone"
 	case a.state == StateQueued:
 		level, message = slog.LevelInfo, "shut down before the message ended: it is queued again"
 	case a.state == StateRetrying && failed != nil && failed.stack == nil:

@@ -96,20 +96,30 @@ func (q *typeQueue) passKey(r *record) {
 // on how many types are registered. Guarded by Engine.mu.
 type typeRing struct{ first, last *messageType }
 
-// update lets t join or leave after anything that may change eligible.
-func (g *typeRing) update(t *messageType) {
-	if t.eligible() == t.inRing {
+// updateTurn lets t join or leave the ring of those that have a turn, after anything that
+// may change eligible. The caller holds mu.
+func (e *Engine) updateTurn(t *messageType) {
+	var ring *typeRing
+	switch {
+	case !t.eligible():
+	case t.outside:
+		ring = &e.consumable
+	default:
+		ring = &e.ready
+	}
+	if ring == t.ring {
 		return
 	}
-	if t.inRing {
-		g.remove(t)
-	} else {
-		g.push(t)
+	if t.ring != nil {
+		t.ring.remove(t)
+	}
+	if ring != nil {
+		ring.push(t)
 	}
 }
 
 func (g *typeRing) push(t *messageType) {
-	t.inRing, t.prev, t.next = true, g.last, nil
+	t.ring, t.prev, t.next = g, g.last, nil
 	if g.last == nil {
 		g.first = t
 	} else {
@@ -129,5 +139,5 @@ func (g *typeRing) remove(t *messageType) {
 	} else {
 		t.next.prev = t.prev
 	}
-	t.inRing, t.prev, t.next = false, nil, nil
+	t.ring, t.prev, t.next = nil, nil, nil
 }

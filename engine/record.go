@@ -29,6 +29,10 @@ type record struct {
 	failure    *Error
 	result     Result
 	progress   atomic.Pointer[Progress] // any goroutine
+	checkpoint []byte                   // what an attempt saved last
+	outside    bool                     // the latest attempt runs outside of the engine
+	consumer   *Consumer                // whose slot it holds; nil if none's
+	seated     bool                     // with a store: it counts in messageType.claimed
 
 	list       *recordList // where it waits: ready, or behind its key
 	prev, next *record     // links of list

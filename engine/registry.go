@@ -15,7 +15,7 @@ type messageType struct {
 
 	handler Handler
 	policy  Policy
-	open    atomic.Bool // false from Unregister on; the entry goes when its work is done
+	registered atomic.Bool // false from Unregister on; the entry goes when its work is done
 
 	queue   typeQueue
 	backlog backlog // those behind their key included
@@ -30,8 +30,13 @@ type messageType struct {
 	caughtUp     bool // while claims are planned: they take all that is behind
 	pausedBefore bool // by an earlier engine, until it is registered
 
-	inRing     bool
+	ring       *typeRing    // in which it has a turn; nil without one
 	prev, next *messageType // links of the ring
+
+	outside   bool        // its messages run outside of the engine
+	consumers int         // that have the type
+	open      []*Consumer // of those, the ones with room; whose turn it is first
+	held      timer       // until when nothing of the type starts, see Throttle
 
 	submitted uint64
 	retries   uint64 // attempts after which another followed
@@ -44,7 +49,13 @@ type messageType struct {
 
 // eligible reports whether a worker may take a message of this type now.
 func (t *messageType) eligible() bool {
-	return !t.queue.empty() && !t.policy.Paused && (t.policy.Concurrency == 0 || t.running < t.policy.Concurrency)
+	return !t.queue.empty() && t.startable() && (t.policy.Concurrency == 0 || t.running < t.policy.Concurrency)
+}
+
+// startable reports whether anything of the type may start, as far as slots of the type
+// allow.
+func (t *messageType) startable() bool {
+	return !t.policy.Paused && t.held.position == 0 && (!t.outside || len(t.open) > 0)
 }
 
 // Register names the handler of a message type, before or while messages run.
@@ -66,14 +77,14 @@ func (e *Engine) Register(messageType string, h Handler, p Policy) error {
 	e.mu.Lock()
 	defer e.unlock()
 	t := e.knownType(messageType)
-	if t.open.Load() {
+	if t.registered.Load() {
 		return fmt.Errorf("register %q: %w", messageType, ErrTypeRegistered)
 	}
-	t.handler, t.policy = h, p.withDefaults()
-	t.open.Store(true)
+	e.setHandler(t, h, p)
+	t.registered.Store(true)
 	t.policy.Paused = t.policy.Paused || t.pausedBefore
 	t.pausedBefore = false
-	e.ready.update(t)
+	e.updateTurn(t)
 	return nil
 }
 
@@ -100,12 +111,40 @@ func (e *Engine) Unregister(messageType string) error {
 	e.mu.Lock()
 	defer e.unlock()
 	t := e.lookup(messageType)
-	if t == nil || !t.open.Load() {
+	if t == nil || !t.registered.Load() {
 		return fmt.Errorf("unregister %q: %w", messageType, ErrUnknownType)
 	}
-	t.open.Store(false)
+	t.registered.Store(false)
 	e.dropIfDone(t)
 	return nil
+}
+
+// Replace gives a registered type another handler and policy, for attempts that start from
+// now on; those that run are left alone. Whether the type is paused stays as it is. Errors:
+// ErrUnknownType, ErrInvalid.
+func (e *Engine) Replace(messageType string, h Handler, p Policy) error {
+	if h == nil {
+		return &InvalidError{Field: "handler", Reason: "is nil"}
+	}
+	if err := p.validate(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.unlock()
+	t := e.lookup(messageType)
+	if t == nil || !t.registered.Load() {
+		return &unknownTypeError{messageType}
+	}
+	p.Paused = t.policy.Paused
+	e.setHandler(t, h, p)
+	e.updateTurn(t)
+	return nil
+}
+
+// setHandler is what Register and Replace do. The caller holds mu.
+func (e *Engine) setHandler(t *messageType, h Handler, p Policy) {
+	_, outside := h.(outsideHandler)
+	t.handler, t.policy, t.outside = h, p.withDefaults(), outside
 }
 
 // Reconfigure changes the policy of a registered type from now on: for messages
@@ -116,7 +155,7 @@ func (e *Engine) Unregister(messageType string) error {
 func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStats, error) {
 	e.mu.Lock()
 	t := e.lookup(messageType)
-	if t == nil || !t.open.Load() {
+	if t == nil || !t.registered.Load() {
 		e.mu.Unlock()
 		return TypeStats{}, &unknownTypeError{messageType}
 	}
@@ -135,7 +174,7 @@ func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStat
 		stored = e.storePause(t, policy.Paused)
 	}
 	t.policy = policy.withDefaults()
-	e.ready.update(t)
+	e.updateTurn(t)
 	if e.durable == nil && e.draining {
 		e.cancelLater() // what is paused now
 	}
@@ -151,7 +190,7 @@ func (e *Engine) lookup(messageType string) *messageType { return (*e.types.Load
 
 // dropIfDone removes an unregistered type whose last work is done.
 func (e *Engine) dropIfDone(t *messageType) {
-	if t.open.Load() || t.backlog.len() > 0 || t.stored != (Counts{}) || t.running > 0 || t.claimed > 0 || t.pausedBefore {
+	if t.registered.Load() || t.backlog.len() > 0 || t.stored != (Counts{}) || t.running > 0 || t.claimed > 0 || t.consumers > 0 || t.pausedBefore {
 		return
 	}
 	types := maps.Clone(*e.types.Load())

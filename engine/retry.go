@@ -21,6 +21,17 @@ func RetryAfter(d time.Duration, err error) error {
 	return &directive{kind: retryAfter, after: min(max(d, 0), maxHorizon), err: err}
 }
 
+// Throttle is RetryAfter that slows the whole message type: no attempt of any of its
+// messages starts for d, which is at most an hour. What runs goes on. With a nil err it is
+// Snooze that does: no failure, and the attempt does not count.
+func Throttle(d time.Duration, err error) error {
+	d = min(max(d, 0), maxThrottle)
+	return &directive{kind: throttle, after: d, err: err}
+}
+
+// maxThrottle bounds how long an error may hold a type.
+const maxThrottle = time.Hour
+
 // Snooze puts the message off: it is scheduled again d from now. It is no failure,
 // and the attempt does not count.
 func Snooze(d time.Duration) error {
@@ -41,6 +52,10 @@ const (
 	permanent directiveKind = iota
 	retryAfter
 	snooze
+	throttle
+	detach
+	lost
+	handBack
 )
 
 func (d *directive) Error() string {
@@ -55,9 +70,10 @@ func (d *directive) Unwrap() error { return d.err }
 // verdict is what an attempt comes to: a terminal state, StateRetrying or
 // StateScheduled and after what wait, or StateQueued to hand the message back.
 type verdict struct {
-	state   State
-	failure *Error
-	wait    time.Duration
+	state     State
+	failure   *Error
+	wait      time.Duration
+	unstarted bool // the attempt did not begin, so nothing remembers it
 }
 
 // judge decides what follows the attempt, which the engine ended for cause, or
@@ -77,10 +93,14 @@ func (a *attempt) judge(cause error) verdict {
 	switch marked := a.failed.marked; {
 	case marked == nil:
 		return a.tryAgain(a.failed.told)
-	case marked.kind == snooze:
+	case marked.kind == snooze || marked.kind == throttle && marked.err == nil:
 		return verdict{state: StateScheduled, wait: marked.after}
 	case marked.kind == permanent:
 		return verdict{state: StateFailed, failure: a.failed.told}
+	case marked.kind == handBack:
+		return verdict{state: StateQueued, unstarted: true}
+	case marked.kind == lost:
+		return a.lose()
 	}
 	marked, v := a.failed.marked, a.tryAgain(a.failed.told)
 	v.wait = marked.after
@@ -134,6 +154,10 @@ func (e *Engine) conclude(a *attempt, v verdict, now time.Time) State {
 		return v.state
 	}
 	p := r.needPlan()
+	if v.unstarted {
+		e.takeBack(r, now)
+		return v.state
+	}
 	r.remember(r.current(v.state, v.failure, now))
 	if v.state != StateRetrying {
 		p.uncounted++
@@ -150,6 +174,10 @@ func (e *Engine) conclude(a *attempt, v verdict, now time.Time) State {
 		return v.state
 	}
 	r.attempt = nil
+	if v.state == StateQueued {
+		e.queueAgain(r, now)
+		return v.state
+	}
 	e.putOff(r, v.state, v.wait, now)
 	if r.state == StateRetrying {
 		r.messageType.retries++

@@ -64,11 +64,17 @@ func (e *Engine) revive(r *record, t *messageType, now time.Time) {
 	}
 	r.messageType, r.failure, r.cancelled, r.finishedIn = t, nil, false, 0
 	r.progress.Store(nil)
+	r.checkpoint = nil
 	if p.blockedBy != nil {
 		r.state = StateRetrying
 		e.enter(r)
 		return
 	}
+	e.queueAgain(r, now)
+}
+
+// queueAgain makes a message wait for a slot that is in no queue. The caller holds mu.
+func (e *Engine) queueAgain(r *record, now time.Time) {
 	r.state = StateScheduled
 	e.enter(r)
 	e.enqueue(r, now)

@@ -155,7 +155,7 @@ func (e *Engine) runClock() {
 // and after the grace the message; messages that waited for their time are queued,
 // or have expired.
 func (e *Engine) fireDue(now time.Time) {
-	var stuck []*attempt
+	var stuck, ended []*attempt
 	e.mu.Lock()
 	e.deadlines.armed = time.Time{}
 	for len(e.deadlines.heap) > 0 && !e.deadlines.heap[0].due.After(now) {
@@ -168,6 +168,10 @@ func (e *Engine) fireDue(now time.Time) {
 		switch a := t.record.attempt; {
 		case !t.running:
 			e.onDue(t.record, now)
+		case a.outside:
+			if e.outsideDue(a, now) {
+				ended = append(ended, a)
+			}
 		case a.asked == nil:
 			a.ask(ErrTimeout, now)
 		default:
@@ -177,6 +181,9 @@ func (e *Engine) fireDue(now time.Time) {
 		}
 	}
 	e.unlock()
+	for _, a := range ended {
+		e.report(a)
+	}
 	if len(stuck) > 0 {
 		e.logStuck(stuck)
 	}

@@ -36,7 +36,7 @@ func (e *Engine) storeSettle(r *record, change *SettleChange, now time.Time) {
 	if r.state == StateQueued {
 		change.Unstarted = true
 		change.Attempt++
-		e.reserve(r.messageType, -1)
+		e.vacate(r)
 	}
 	if r.attempts > 0 {
 		change.StartedAt = d.clock.stored(r.message.AcceptedAt.Add(r.startedIn))

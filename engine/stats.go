@@ -40,7 +40,10 @@ type Stats struct {
 	// Stuck is how many handlers go on after their message went on without them.
 	// They count in Running.
 	Stuck int
-	// Concurrency is the configured bound of Running.
+	// Outside is how many of those in Running run outside of the engine: with a Consumer,
+	// or detached.
+	Outside int
+	// Concurrency is the configured bound of the other ones.
 	Concurrency int
 	// Draining is true from Drain on.
 	Draining bool
@@ -125,7 +128,7 @@ func (e *Engine) Stats() Stats {
 		s.Queued += d.stored.Queued
 		s.Retrying += d.stored.Retrying
 	}
-	s.Running, s.Stuck = e.running, e.stuck
+	s.Running, s.Outside, s.Stuck = e.running+e.outside, e.outside, e.stuck
 	s.Draining = e.draining
 	return s
 }

@@ -37,6 +37,7 @@ func (e *Engine) loadRecord(m *StoredMessage, t *messageType) *record {
 		attempts:     m.Attempt - 1,
 	}
 	r.message.AcceptedAt = clock.loaded(m.AcceptedAt)
+	r.checkpoint = m.Checkpoint
 	queuedAt := clock.loaded(m.QueuedAt)
 	if r.attempts == 0 && m.ExpiresAt.IsZero() && m.Timeout == 0 && m.MaxAttempts == 0 && queuedAt.Equal(r.message.AcceptedAt) {
 		return r

@@ -77,7 +77,7 @@ func (e *Engine) accept(s *Submission, t *messageType) (Receipt, error) {
 	}
 	if r.state == StateQueued {
 		t.queue.push(r)
-		e.ready.update(t)
+		e.updateTurn(t)
 	}
 	return receipt, nil
 }
@@ -107,7 +107,7 @@ func (e *Engine) check(ctx context.Context, s *Submission, t *messageType) error
 		return e.refuse(t, RefusedTooLarge, fmt.Errorf("%w: %d bytes of message data, at most %d are allowed",
 			ErrTooLarge, len(s.MessageData), e.cfg.MaxMessageBytes))
 	}
-	if t == nil || !t.open.Load() && s.IdempotencyKey == "" { // what has a key may be a replay
+	if t == nil || !t.registered.Load() && s.IdempotencyKey == "" { // what has a key may be a replay
 		return e.refuseUnknown(ctx, s)
 	}
 	return nil
@@ -179,7 +179,7 @@ func (e *Engine) admitSize(t *messageType, size int64, now time.Time) error {
 	switch {
 	case e.draining:
 		return e.refuse(t, RefusedDraining, ErrDraining)
-	case !t.open.Load():
+	case !t.registered.Load():
 		return e.refuse(nil, RefusedUnknownType, &unknownTypeError{t.name})
 	case t.policy.QueueLimit > 0 && t.waiting() >= t.policy.QueueLimit:
 		return e.refuseFull(t, ScopeType, int64(t.policy.QueueLimit), "messages", now)

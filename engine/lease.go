@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Lease names an attempt that runs outside of the engine, with a Consumer or detached. It
+// is that attempt's until its end: it does not rotate, and the next attempt has another.
+type Lease struct {
+	ID      ID
+	Attempt int
+}
+
+// lease is until when an attempt outside is believed to run. Guarded by Engine.mu.
+type lease struct {
+	ends  time.Time
+	begun bool // somebody said so, by extending it
+}
+
+// Detach is what a handler returns whose work goes on elsewhere, as that of a webhook that
+// answered "accepted": the message stays running, without a worker and a slot of
+// Config.Concurrency, but with one of its type. It ends by Settle of its Lease, by its
+// timeout, by Cancel, or as Lost when lease has passed without Extend. The handler's
+// context ends when it returns.
+func Detach(lease time.Duration) error {
+	lease = min(max(lease, 0), maxHorizon)
+	return &directive{kind: detach, after: lease, err: fmt.Errorf("detached for %s", lease)}
+}
+
+// Lost marks the end of an attempt whose worker is gone: for Settle. The attempt does not
+// count, the loss does: the message is queued again, or has failed with CodeLost after
+// Policy.MaxLost of them.
+func Lost(err error) error { return &directive{kind: lost, err: err} }
+
+// HandBack is for Settle of an attempt that did not begin: the message is queued again as
+// if it had not been taken.
+func HandBack() error { return &directive{kind: handBack, err: errHandedBack} }
+
+var errHandedBack = errors.New("handed back")
+
+// Stored is a change on its way to the Store.
+type Stored struct {
+	commit *commit // nil without a store, or if err says it all
+	err    error
+}
+
+// Wait returns when the change is as durable as Config.Store promises. Errors: ctx's,
+// ErrStoreFailed; ErrStorageFull of a checkpoint.
+func (s *Stored) Wait(ctx context.Context) error {
+	if s.commit == nil {
+		return s.err
+	}
+	return s.commit.wait(ctx)
+}
+
+// Settle ends an attempt that runs outside of the engine, with what a Handler would have
+// returned; Lost and HandBack besides. The error is ErrStale if the lease is not a running
+// attempt's; if it was settled before, Stored is not nil then and says when that is stored.
+// With a Store also ErrStoreFailed, and ErrDraining when the engine ends: settle it again
+// after the restart, see Resume.
+func (e *Engine) Settle(l Lease, result Result, err error) (*Stored, error) {
+	var reported *failed
+	if err != nil {
+		reported = newFailed(err)
+	}
+	e.mu.Lock()
+	a, known := e.leased(l)
+	if known != nil {
+		before := e.settledBefore(l)
+		e.mu.Unlock()
+		return before, known
+	}
+	a.result, a.failed = result, reported
+	a.boundResult()
+	if wait, again := a.detached(); again {
+		a.extend(wait, time.Now())
+		e.unlock()
+		return &Stored{}, nil
+	}
+	e.finish(a, time.Now())
+	stored := e.onItsWay(a.record.settling)
+	e.unlock()
+	e.report(a)
+	return stored, nil
+}
+
+// leased returns the attempt of a lease. The caller holds mu.
+func (e *Engine) leased(l Lease) (*attempt, error) {
+	if e.durable != nil && e.durable.err != nil {
+		return nil, e.durable.err
+	}
+	r := e.table.byID[l.ID]
+	if r == nil && e.durable != nil && e.draining {
+		return nil, ErrDraining // it may be among those that Drain left alone
+	}
+	if r == nil || r.attempt == nil || !r.attempt.outside || r.attempt.over || r.attempts != l.Attempt {
+		return nil, fmt.Errorf("%w: attempt %d of %s is not running", ErrStale, l.Attempt, l.ID)
+	}
+	return r.attempt, nil
+}
+
+// settledBefore returns when what a lease was settled with is stored; nil if it was not, or
+// long ago. The caller holds mu.
+func (e *Engine) settledBefore(l Lease) *Stored {
+	r := e.table.byID[l.ID]
+	if r == nil || r.settling == nil || r.attempts != l.Attempt {
+		return nil
+	}
+	return &Stored{commit: r.settling}
+}
+
+// onItsWay is what waits for c. The caller holds mu.
+func (e *Engine) onItsWay(c *commit) *Stored {
+	if c == nil && e.durable != nil {
+		return &Stored{err: e.durable.unusable()}
+	}
+	return &Stored{commit: c}
+}
+
+// Extend lets leases run for d from now on, and returns those that are stale. The first
+// one says that the attempt has begun: a Consumer's message whose lease ends without is
+// handed back, not lost.
+func (e *Engine) Extend(d time.Duration, leases ...Lease) (stale []Lease) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.unlock()
+	for _, l := range leases {
+		a, err := e.leased(l)
+		if err != nil {
+			stale = append(stale, l)
+			continue
+		}
+		a.extend(d, now)
+	}
+	return stale
+}
+
+// extend moves the end of the lease. The timer follows when it fires, as long as that is
+// before. The caller holds Engine.mu.
+func (a *attempt) extend(d time.Duration, now time.Time) {
+	a.lease.ends, a.lease.begun = now.Add(min(max(d, 0), maxHorizon)), true
+	if a.lease.ends.Before(a.timer.due) {
+		a.arm()
+	}
+}
+
+// ReportProgress is Message.Progress for an attempt outside of the engine. Errors:
+// ErrStale, ErrStoreFailed, ErrDraining.
+func (e *Engine) ReportProgress(l Lease, fraction float64, note string) error {
+	e.mu.Lock()
+	a, err := e.leased(l)
+	e.mu.Unlock()
+	if err == nil {
+		a.reportProgress(fraction, note)
+	}
+	return err
+}
+
+// Save is Message.Save for an attempt outside of the engine, and for one inside; it does
+// not wait. Errors: ErrStale, ErrTooLarge, ErrStoreFailed, ErrDraining.
+func (e *Engine) Save(l Lease, data []byte) (*Stored, error) {
+	if int64(len(data)) > e.cfg.MaxMessageBytes {
+		return nil, fmt.Errorf("%w: %d bytes of checkpoint, at most %d are allowed", ErrTooLarge, len(data), e.cfg.MaxMessageBytes)
+	}
+	e.mu.Lock()
+	defer e.unlock()
+	r := e.table.byID[l.ID]
+	if r == nil || r.attempt == nil || r.attempt.over || r.attempts != l.Attempt {
+		_, err := e.leased(l)
+		return nil, err
+	}
+	r.size += int64(len(data) - len(r.checkpoint))
+	r.checkpoint = data
+	if e.durable == nil {
+		return &Stored{}, nil
+	}
+	return e.storeCheckpoint(l, data), nil
+}

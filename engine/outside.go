@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Outside returns the Handler of message types that run outside of the engine, with
+// whoever takes them through a Consumer. Its messages hold no slot of Config.Concurrency.
+func Outside() Handler { return outsideHandler{} }
+
+type outsideHandler struct{}
+
+// Handle is not called by an engine.
+func (outsideHandler) Handle(context.Context, *Message) (Result, error) {
+	return Result{}, errors.New("this message type runs outside of the engine")
+}
+
+// is reports whether a's end was marked so.
+func (a *attempt) is(kind directiveKind) bool {
+	return a.failed != nil && a.failed.marked != nil && a.failed.marked.kind == kind
+}
+
+// detached reports whether the handler left its work with somebody else, and nothing has
+// ended it meanwhile; and for how long it is believed to go on. The caller holds Engine.mu.
+func (a *attempt) detached() (time.Duration, bool) {
+	if !a.is(detach) || a.over || a.asked != nil {
+		return 0, false
+	}
+	return a.failed.marked.after, true
+}
+
+// detach lets a message go on outside, in an attempt that takes over from its handler's.
+// The caller holds mu.
+func (e *Engine) detach(a *attempt, lease time.Duration, now time.Time) {
+	r := a.record
+	a.over, a.state = true, StateRunning
+	e.running--
+	e.outside++
+	if e.durable != nil {
+		e.durable.claimed--
+		e.durable.returned++
+	}
+	b := &attempt{
+		engine: e, record: r, message: a.message, handler: a.handler,
+		outside: true, timeout: a.timeout, grace: a.grace, began: a.began, until: a.until,
+	}
+	b.timer.record, b.timer.running = r, true
+	b.ctx.deadline = a.ctx.deadline
+	r.attempt, r.outside = b, true
+	b.extend(lease, now)
+	b.arm()
+}
+
+// startOutside begins the attempt of a message that a consumer has a slot for. The caller
+// holds mu.
+func (e *Engine) startOutside(r *record, now time.Time) {
+	c := r.consumer
+	if e.draining || c.closed || !r.messageType.startable() && r.messageType.policy.Paused {
+		e.handBack(r, now)
+		return
+	}
+	e.start(r, c.attempt(now), now)
+	c.give(r.attempt)
+}
+
+// outsideDue does what is due of an attempt outside: its context ends with its timeout,
+// the attempt with its grace, or with its lease. It reports whether the attempt has ended.
+// The caller holds mu.
+func (e *Engine) outsideDue(a *attempt, now time.Time) bool {
+	late := !a.until.IsZero() && !a.until.After(now)
+	switch {
+	case late && a.asked != nil:
+		a.failed = newFailed(a.asked)
+	case !a.lease.ends.After(now):
+		a.failed = newFailed(a.expired())
+	case late:
+		a.ask(ErrTimeout, now)
+		return false
+	default:
+		a.arm()
+		return false
+	}
+	a.record.consumer.stop(a, ErrStale)
+	e.finish(a, now)
+	return true
+}
+
+// expired is what an attempt comes to whose lease is over.
+func (a *attempt) expired() error {
+	if !a.lease.begun {
+		return HandBack()
+	}
+	return Lost(errors.New("nothing was heard of it until its lease ended"))
+}
+
+// lose is what follows when whoever ran the attempt is gone. The caller holds Engine.mu.
+func (a *attempt) lose() verdict {
+	p := a.record.needPlan()
+	p.lost++
+	t := a.record.messageType
+	t.lost++
+	if p.lost >= t.policy.MaxLost {
+		return verdict{state: StateFailed, failure: lostTooOften("its worker", p.lost)}
+	}
+	return verdict{state: StateQueued, failure: &Error{Code: CodeLost, Message: "its worker is gone"}}
+}
+
+// takeBack makes a message wait again whose attempt did not begin. The caller holds mu.
+func (e *Engine) takeBack(r *record, now time.Time) {
+	r.attempts--
+	r.attempt = nil
+	if e.durable == nil {
+		e.queueAgain(r, now)
+		return
+	}
+	r.state = StateQueued
+	e.storeSettle(r, &SettleChange{State: StateQueued}, now)
+}
+
+// throttle holds a's type, if that is what its handler asked for. The caller holds mu.
+func (e *Engine) throttle(a *attempt, now time.Time) {
+	if !a.is(throttle) {
+		return
+	}
+	t := a.record.messageType
+	due := now.Add(a.failed.marked.after)
+	if t.held.position != 0 {
+		if !due.After(t.held.due) {
+			return
+		}
+		e.deadlines.remove(&t.held)
+	}
+	t.held.due = due
+	t.held.fire = func(time.Time) { e.updateTurn(t) }
+	e.deadlines.push(&t.held)
+	if e.durable != nil {
+		e.handBackLast(maxAhead, t, now)
+	}
+	e.updateTurn(t)
+}
+
+// boundResult fails an attempt whose result is too large.
+func (a *attempt) boundResult() {
+	if limit := a.engine.cfg.MaxResultBytes; a.failed == nil && int64(len(a.result.Data)) > limit {
+		a.failed = newFailed(Permanent(&Error{Code: CodeResultTooLarge, Message: fmt.Sprintf(
+			"the result has %d bytes, at most %d are allowed", len(a.result.Data), limit)}))
+	}
+}
