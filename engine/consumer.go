@@ -30,7 +30,7 @@ type Consumer struct {
 	wake chan struct{}
 
 	// All below is guarded by Engine.mu.
-	types  []*messageType
+	types  []*messageType // whose turn it is first
 	slots  int
 	taken  int        // or about to be
 	inbox  []*attempt // begun, and not returned by Next
@@ -226,6 +226,9 @@ func (e *Engine) takeSlots(t *messageType, n int) []*Consumer {
 func (e *Engine) takeSlot(t *messageType) *Consumer {
 	c := t.open[0]
 	c.taken++
+	i := slices.Index(c.types, t)
+	copy(c.types[i:], c.types[i+1:]) // the next time it is the others' turn first
+	c.types[len(c.types)-1] = t
 	if c.taken >= c.slots {
 		e.updateRoom(c)
 	} else if len(t.open) > 1 {
@@ -263,10 +266,9 @@ func (e *Engine) vacate(r *record) {
 // within one round its consumers. The caller holds mu.
 func (e *Engine) feedConsumers(now time.Time) {
 	for t := e.nextType(&e.consumable, now); t != nil; t = e.nextType(&e.consumable, now) {
-		c := e.takeSlot(t)
-		a := c.attempt(now)
+		a := t.open[0].attempt(now)
 		e.take(t, a, now)
-		a.record.consumer = c
-		c.give(a)
+		a.record.consumer = e.takeSlot(t)
+		a.record.consumer.give(a)
 	}
 }

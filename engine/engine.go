@@ -36,14 +36,14 @@ type Engine struct {
 
 	mu sync.Mutex
 	// All below is guarded by mu.
-	table      table // with a store: only what is claimed
+	table      table    // with a store: only what is claimed
 	ready      typeRing // types with messages for the workers
 	consumable typeRing // types with messages for consumers; without a store
-	keys       keys // without a store
+	keys       keys     // without a store
 	deadlines  deadlines
 	backlog    backlog // with a store: what is on its way there, or claimed and not started
-	running    int // handlers
-	outside    int // attempts outside of the engine
+	running    int     // handlers
+	outside    int     // attempts outside of the engine
 	stuck      int
 	unfinished int // accepted messages without an outcome; with a store: claimed, or on their way there
 	rate       drainRate

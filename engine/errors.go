@@ -66,7 +66,8 @@ const (
 	CodeResultTooLarge = "result_too_large"
 	CodeUnknownType    = "unknown_message_type"
 	CodeExpired        = "expired"
-	CodeLost           = "lost"
+	CodeLost           = "lost"        // an attempt's: its server died; a message's: that often
+	CodeWorkerLost     = "worker_lost" // an attempt's: its worker outside of the server died
 )
 
 // Error is a failure in words that clients may read: a handler returns one, and

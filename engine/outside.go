@@ -105,7 +105,7 @@ func (a *attempt) lose() verdict {
 	if p.lost >= t.policy.MaxLost {
 		return verdict{state: StateFailed, failure: lostTooOften("its worker", p.lost)}
 	}
-	return verdict{state: StateQueued, failure: &Error{Code: CodeLost, Message: "its worker is gone"}}
+	return verdict{state: StateQueued, failure: &Error{Code: CodeWorkerLost, Message: "its worker is gone"}}
 }
 
 // takeBack makes a message wait again whose attempt did not begin. The caller holds mu.

@@ -13,8 +13,8 @@ type messageType struct {
 	name    string
 	refused refusals
 
-	handler Handler
-	policy  Policy
+	handler    Handler
+	policy     Policy
 	registered atomic.Bool // false from Unregister on; the entry goes when its work is done
 
 	queue   typeQueue
