@@ -80,6 +80,7 @@ type Group struct {
 
 	// Pauses are remembered for Snapshot.Paused; the engine does the pausing.
 	Pauses  []PauseChange
+	Saves   []*SaveChange
 	Settles []*SettleChange
 	// Releases are ended messages with HoldKey: their keys are free now.
 	Releases []ID
@@ -158,8 +159,21 @@ type ClaimChange struct {
 	Limit       int
 
 	// Messages is filled in with what was claimed: in StateRunning, Attempt one higher, with
-	// their data.
+	// their data and their checkpoints.
 	Messages []StoredMessage
+}
+
+// SaveChange remembers a checkpoint of a message, in the place of an earlier one. It
+// stays until the message ends, in whatever state, and comes with the message when that
+// is claimed again. The owner must have the message claimed, at this attempt.
+type SaveChange struct {
+	ID      ID
+	Attempt int
+	// Data is the checkpoint; nobody changes it any more.
+	Data []byte
+
+	// Err is filled in: ErrStale if the owner does not have the message at this attempt.
+	Err error
 }
 
 // SettleChange ends an attempt. The owner must have the message claimed, at this
@@ -225,7 +239,8 @@ type RetryChange struct {
 	Err error
 }
 
-// StoredMessage is a message as a store keeps it.
+// StoredMessage is a message as a store keeps it. One that is returned without its data
+// is without its Checkpoint too.
 type StoredMessage struct {
 	// Message is the submission, with its ID; Attempt is the latest, 0 before the first.
 	Message

@@ -43,7 +43,7 @@ func (m *message) stored() engine.StoredMessage {
 // withoutData is what callers get who do not run it.
 func (m *message) withoutData() engine.StoredMessage {
 	stored := m.stored()
-	stored.MessageData = nil
+	stored.MessageData, stored.Checkpoint = nil, nil
 	return stored
 }
 

@@ -8,9 +8,27 @@ import (
 	"github.com/activemessage/activemessage/engine"
 )
 
+// own returns a message that the owner has claimed at an attempt, nil if it does not.
+func (c *commit) own(id engine.ID, attempt int) *message {
+	m := c.messages[id]
+	if m == nil || m.State != engine.StateRunning || m.owner != c.Owner || m.Attempt != attempt {
+		return nil
+	}
+	return m
+}
+
+func (c *commit) save(change *engine.SaveChange) error {
+	m := c.own(change.ID, change.Attempt)
+	if m == nil {
+		return fmt.Errorf("save %s: %w", change.ID, engine.ErrStale)
+	}
+	m.Checkpoint = change.Data
+	return nil
+}
+
 func (c *commit) settle(change *engine.SettleChange) error {
-	m := c.messages[change.ID]
-	if m == nil || m.State != engine.StateRunning || m.owner != c.Owner || m.Attempt != change.Attempt {
+	m := c.own(change.ID, change.Attempt)
+	if m == nil {
 		return fmt.Errorf("settle %s: %w", change.ID, engine.ErrStale)
 	}
 	if change.State.Terminal() {
@@ -44,6 +62,7 @@ func (c *commit) settle(change *engine.SettleChange) error {
 // end is what all ends have in common.
 func (m *message) end(state engine.State, failure *engine.Error, now time.Time) {
 	m.State, m.FinishedAt, m.DueAt, m.Error = state, now, time.Time{}, withoutCause(failure)
+	m.Checkpoint = nil
 }
 
 // withoutCause is what is kept of an error.

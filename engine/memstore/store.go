@@ -84,6 +84,9 @@ func (s *Store) Commit(ctx context.Context, g *engine.Group) error {
 			s.paused[change.MessageType] = true
 		}
 	}
+	for _, change := range g.Saves {
+		change.Err = c.save(change)
+	}
 	for _, change := range g.Settles {
 		change.Err = c.settle(change)
 	}

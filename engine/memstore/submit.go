@@ -34,7 +34,7 @@ func (c *commit) submit(change *engine.SubmitChange) error {
 		return nil
 	}
 	m := &message{StoredMessage: change.Message, idempotencyKey: change.IdempotencyKey}
-	m.MessageBytes = len(m.MessageData)
+	m.MessageBytes, m.Checkpoint = len(m.MessageData), nil
 	if m.State == engine.StateQueued {
 		c.queue(m)
 		if change.Claim && !m.behind {

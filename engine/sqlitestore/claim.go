@@ -31,7 +31,7 @@ func (c *commit) claim(change *engine.ClaimChange) error {
 
 func (c *commit) claimOne(r *record, change *engine.ClaimChange) error {
 	if r.expiredAt(c.now) {
-		r.MessageData = nil
+		r.MessageData, r.Checkpoint = nil, nil
 		return c.expire(r)
 	}
 	if err := c.leave(r); err != nil {
@@ -47,7 +47,7 @@ func (c *commit) claimOne(r *record, change *engine.ClaimChange) error {
 	return c.sql.claimMessage.with().int(r.seq).int(int64(r.Attempt)).time(r.StartedAt).exec()
 }
 
-// readyOf returns the next messages of a type to run, with their data.
+// readyOf returns the next messages of a type to run, with their data and checkpoints.
 func (c *commit) readyOf(t *messageType, limit int) ([]record, error) {
 	var found []record
 	q := c.sql.selectReady.with().int(t.id).int(int64(limit))
@@ -63,16 +63,31 @@ func (c *commit) readyOf(t *messageType, limit int) ([]record, error) {
 		return nil, err
 	}
 	for i := range found {
-		if !found[i].large {
-			continue
-		}
-		data := c.sql.selectData.with().int(found[i].seq)
-		if data.next() {
-			found[i].MessageData = data.bytesColumn()
-		}
-		if err := data.done(); err != nil {
+		if err := c.fillApart(&found[i]); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// fillApart adds what a message that is to run has apart from its row: its data, if that
+// is large, and its checkpoint.
+func (c *commit) fillApart(r *record) (err error) {
+	if r.large {
+		if r.MessageData, err = blobOf(c.sql.selectData.with().int(r.seq)); err != nil {
+			return err
+		}
+	}
+	if r.saved {
+		r.Checkpoint, err = blobOf(c.sql.selectCheckpoint.with().int(r.seq))
+	}
+	return err
+}
+
+// blobOf reads the only column of the only row of a query.
+func blobOf(q *statement) (data []byte, err error) {
+	if q.next() {
+		data = q.bytesColumn()
+	}
+	return data, q.done()
 }

@@ -42,6 +42,9 @@ func (s *Store) Commit(ctx context.Context, g *engine.Group) error {
 // empty takes out of g what a commit fills in: it may be committed again.
 func empty(g *engine.Group) {
 	g.Published, g.Ended, g.Counts, g.Reclaimed = nil, nil, nil, 0
+	for _, c := range g.Saves {
+		c.Err = nil
+	}
 	for _, c := range g.Settles {
 		c.Err = nil
 	}
@@ -69,6 +72,7 @@ type commit struct {
 func (c *commit) run() error {
 	for _, step := range []func() error{
 		func() error { return each(c.g.Pauses, c.pause) },
+		func() error { return each(c.g.Saves, c.save) },
 		func() error { return each(c.g.Settles, c.settle) },
 		func() error { return each(c.g.Releases, c.release) },
 		func() error { return each(c.g.Refusals, c.publish) },

@@ -30,7 +30,7 @@ type claim struct {
 	bytes         int
 	prefix, key   string
 	origin        []byte
-	large         bool
+	large, saved  bool
 }
 
 // claimRow is a row of table claim.
@@ -44,7 +44,7 @@ func claimOf(r *record, owner engine.Owner) *claim {
 	return &claim{
 		seq: r.seq, rest: r.rest, typeID: r.typeID, owner: owner, attempt: r.Attempt, lost: r.Lost, priority: r.Priority,
 		expires: r.ExpiresAt, size: r.Size, bytes: r.MessageBytes, prefix: r.ResponseNotification, key: r.Key,
-		origin: r.origin, large: r.large,
+		origin: r.origin, large: r.large, saved: r.saved,
 	}
 }
 
@@ -53,7 +53,7 @@ func (h *claim) record() (r record, err error) {
 	r.ID, r.seq, r.rest, r.typeID, r.state = idOf(h.seq, h.rest), h.seq, h.rest, h.typeID, running
 	r.owner, r.Attempt, r.Lost, r.ExpiresAt = h.owner, h.attempt, h.lost, h.expires
 	r.Priority = h.priority
-	r.Size, r.MessageBytes, r.large = h.size, h.bytes, h.large
+	r.Size, r.MessageBytes, r.large, r.saved = h.size, h.bytes, h.large, h.saved
 	r.ResponseNotification, r.Key, r.origin = h.prefix, h.key, h.origin
 	r.Origin, err = decodeOrigin(h.origin)
 	return r, err
@@ -62,6 +62,7 @@ func (h *claim) record() (r record, err error) {
 // ledgerChanges are what a transaction did to the ledger, to be written or undone.
 type ledgerChanges struct {
 	made    []*claim
+	saved   []*claim // that had no checkpoint before
 	ended   []*claim // those made before the transaction
 	emptied []*claimRow
 }
@@ -70,6 +71,16 @@ type ledgerChanges struct {
 func (t *transaction) hold(h *claim) {
 	t.ledger.claims[h.seq] = h
 	t.ledgerChanges.made = append(t.ledgerChanges.made, h)
+}
+
+// claimed returns the claim of a message that an owner has at an attempt, nil if it does
+// not.
+func (l *ledger) claimed(id engine.ID, owner engine.Owner, attempt int) *claim {
+	h := l.claims[seqOf(id)]
+	if h == nil || h.rest != restOf(id) || h.owner != owner || h.attempt != attempt {
+		return nil
+	}
+	return h
 }
 
 // letGo takes a claim out.
@@ -113,6 +124,9 @@ func (t *transaction) writeLedger() error {
 
 // undoLedger makes the ledger what it was before the transaction.
 func (t *transaction) undoLedger() {
+	for _, h := range t.ledgerChanges.saved {
+		h.saved = false
+	}
 	for _, h := range t.ledgerChanges.made {
 		delete(t.ledger.claims, h.seq)
 	}
@@ -124,7 +138,7 @@ func (t *transaction) undoLedger() {
 
 const (
 	selectClaims  = `SELECT number, owner, seqs FROM claim ORDER BY number`
-	selectRunning = `SELECT rest, type, attempt, lost, priority, expires, size, bytes, prefix, key, origin, large
+	selectRunning = `SELECT rest, type, attempt, lost, priority, expires, size, bytes, prefix, key, origin, large, saved
 		FROM message WHERE seq = ? AND state = 5`
 )
 
@@ -164,7 +178,7 @@ func (l *ledger) readClaim(h *claim, q *statement) error {
 	h.rest, h.typeID, h.attempt, h.lost = q.column(), q.column(), int(q.column()), int(q.column())
 	h.priority, h.expires = int(q.column()), q.timeColumn()
 	h.size, h.bytes, h.prefix, h.key = q.column(), int(q.column()), q.textColumn(), q.textColumn()
-	h.origin, h.large = q.bytesColumn(), q.column() != 0
+	h.origin, h.large, h.saved = q.bytesColumn(), q.column() != 0, q.column() != 0
 	if before := l.claims[h.seq]; before != nil {
 		before.row.live--
 	}

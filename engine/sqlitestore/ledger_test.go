@@ -40,6 +40,7 @@ func TestLedgerIsWhatTheDiskSays(t *testing.T) {
 		checkLedger(t, s)
 		checkWaiting(t, s)
 		checkEnded(t, s)
+		checkSaved(t, s)
 		if l.random.IntN(3) == 0 {
 			l.retain(t, s, disk)
 		}
@@ -112,6 +113,10 @@ func (l *owners) group(s *Store) *engine.Group {
 	for _, h := range s.ledger.claims {
 		if l.random.IntN(3) == 0 { // of another owner too
 			g.Settles = append(g.Settles, l.settle(h))
+		}
+		if l.random.IntN(3) == 0 {
+			data := make([]byte, l.random.IntN(6000))
+			g.Saves = append(g.Saves, &engine.SaveChange{ID: idOf(h.seq, h.rest), Attempt: h.attempt, Data: data})
 		}
 	}
 	for range l.random.IntN(5) {
@@ -227,6 +232,16 @@ func checkWaiting(t *testing.T, s *Store) {
 				t.Fatalf("%d rows: %s; %v", wrong, sql, err)
 			}
 		}
+	}
+}
+
+// checkSaved: what has a checkpoint says so, and has not ended.
+func checkSaved(t *testing.T, s *Store) {
+	t.Helper()
+	const wrong = `SELECT (SELECT count(*) FROM message WHERE saved AND (state > 5 OR seq NOT IN (SELECT seq FROM checkpoint)))
+		+ (SELECT count(*) FROM checkpoint WHERE seq NOT IN (SELECT seq FROM message WHERE saved))`
+	if n, err := s.writer.integer(wrong); err != nil || n != 0 {
+		t.Fatalf("%d checkpoints are wrong; %v", n, err)
 	}
 }
 

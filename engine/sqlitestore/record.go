@@ -18,6 +18,7 @@ type record struct {
 	owner        engine.Owner // of a claim
 	resultNumber int64        // the result is in large_result
 	large        bool         // the data is in large_data
+	saved        bool         // it has a checkpoint
 	idempotency  string       // its idempotency key
 	origin       []byte       // as the row has it
 }
@@ -31,10 +32,10 @@ func idOf(seq, rest int64) (id engine.ID) {
 	return id
 }
 
-// recordColumns is all of a message but its data and its result's. record reads them.
+// recordColumns is all of a message but its data, its result's and its checkpoint. record reads them.
 const recordColumns = `seq, rest, type, state, attempt, uncounted, lost, priority,
 	place, accepted, queued, due, expires, started, finished, size, bytes, result_bytes, result_number, large,
-	prefix, key, content_type, result_type, error_code, error_message, idempotency, origin, rare, attempts, cancel`
+	prefix, key, content_type, result_type, error_code, error_message, idempotency, origin, rare, attempts, cancel, saved`
 
 // record reads recordColumns. The message type's name is the caller's to add.
 func (q *statement) record() (r record, err error) {
@@ -63,7 +64,7 @@ func (q *statement) record() (r record, err error) {
 		columns.fill(&r.StoredMessage)
 	}
 	r.Attempts, err = decodeAttempts(q.bytesColumn())
-	r.CancelRequested = q.column() != 0
+	r.CancelRequested, r.saved = q.column() != 0, q.column() != 0
 	return r, err
 }
 

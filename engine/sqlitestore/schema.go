@@ -11,9 +11,12 @@ import (
 //go:embed migrations/1.sql
 var migration1 string
 
+//go:embed migrations/2.sql
+var migration2 string
+
 // migrations lead from one version of the schema to the next, the first from an empty
 // database to version 1.
-func migrations() []string { return []string{migration1} }
+func migrations() []string { return []string{migration1, migration2} }
 
 // migrate brings the database to the version that this package knows, one transaction
 // per step. A newer one is refused: nobody knows what it means.

@@ -13,7 +13,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	shut(t, open(t, sqlitestore.Config{Dir: dir}))
 	execute(t, dir, "PRAGMA user_version = 7")
-	want := fmt.Sprintf("the data in %s was written by a newer version (schema 7; this one knows 1): use that version or newer", dir)
+	want := fmt.Sprintf("the data in %s was written by a newer version (schema 7; this one knows 2): use that version or newer", dir)
 	if _, err := sqlitestore.Open(t.Context(), sqlitestore.Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error is %v, expected %s", err, want)
 	}

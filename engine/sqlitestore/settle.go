@@ -9,8 +9,8 @@ import (
 
 // settle ends an attempt, if the owner has the message at that attempt.
 func (c *commit) settle(change *engine.SettleChange) error {
-	h := c.ledger.claims[seqOf(change.ID)]
-	if h == nil || h.rest != restOf(change.ID) || h.owner != c.g.Owner || h.attempt != change.Attempt {
+	h := c.ledger.claimed(change.ID, c.g.Owner, change.Attempt)
+	if h == nil {
 		change.Err = fmt.Errorf("settle %s: %w", change.ID, engine.ErrStale)
 		return nil
 	}
@@ -94,6 +94,11 @@ func (c *commit) writeEnd(r *record, attempts []engine.Attempt) error {
 	drop := r.state == succeeded
 	if drop && r.large {
 		if err := c.sql.deleteData.with().int(r.seq).exec(); err != nil {
+			return err
+		}
+	}
+	if r.saved {
+		if err := c.sql.deleteCheckpoint.with().int(r.seq).exec(); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ type statements struct {
 	updateHead, insertType, updateType, pauseType, selectWake *statement
 
 	insertMessage, insertData, deleteData, selectData *statement
+	saveCheckpoint, deleteCheckpoint                  *statement
+	selectCheckpoint, markSaved                       *statement
 	selectRecord, selectReady, selectDue              *statement
 	insertClaim, deleteClaim                          *statement
 
@@ -26,8 +28,9 @@ type statements struct {
 }
 
 const (
-	// A message that ends drops its data if ?2, the first after its row, says so.
-	endMessage = `UPDATE message SET data = iif(?2, NULL, data), large = iif(?2, NULL, large),
+	// A message that ends drops its checkpoint, and its data if ?2, the first after its row,
+	// says so.
+	endMessage = `UPDATE message SET data = iif(?2, NULL, data), large = iif(?2, NULL, large), saved = NULL,
 		state = ?3, due = NULL, attempt = ?4, uncounted = ?5,
 		started = ?6, finished = ?7, attempts = iif(?8, ?9, attempts), error_code = ?10, error_message = ?11,
 		result_type = ?12, result_bytes = ?13, result_number = ?14, result = ?15 WHERE seq = ?1`
@@ -77,6 +80,11 @@ func prepareStatements(c *connection) (*statements, error) {
 		{&s.insertData, `INSERT INTO large_data (seq, data) VALUES (?, ?)`},
 		{&s.deleteData, `DELETE FROM large_data WHERE seq = ?`},
 		{&s.selectData, `SELECT data FROM large_data WHERE seq = ?`},
+
+		{&s.saveCheckpoint, `INSERT OR REPLACE INTO checkpoint (seq, data) VALUES (?, ?)`},
+		{&s.deleteCheckpoint, `DELETE FROM checkpoint WHERE seq = ?`},
+		{&s.selectCheckpoint, `SELECT data FROM checkpoint WHERE seq = ?`},
+		{&s.markSaved, `UPDATE message SET saved = 1 WHERE seq = ?`},
 
 		{&s.selectRecord, `SELECT ` + recordColumns + ` FROM message WHERE seq = ?`},
 		{&s.selectReady, `SELECT ` + recordColumns + `, data FROM ready CROSS JOIN message ON seq = ready.message

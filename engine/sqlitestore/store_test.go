@@ -201,8 +201,8 @@ func retain(t *testing.T, s *sqlitestore.Store, r engine.Retention) (all engine.
 	return all
 }
 
-// TestNothingIsLeftBehind: what is forgotten takes its large data and its idempotency
-// key away, and the numbers go on.
+// TestNothingIsLeftBehind: what ends takes its checkpoint away, and what is forgotten its
+// large data and its idempotency key, and the numbers go on.
 func TestNothingIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -212,11 +212,15 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			c.IdempotencyKey = fmt.Sprint("key ", n)
 			c.Message.MessageData = make([]byte, 100*n)
 		})}})
+		commit(t, s, &engine.Group{Saves: []*engine.SaveChange{{ID: id(n), Attempt: 1, Data: make([]byte, 100*n)}}})
 		settle := success(n, strings.Repeat("x", 1000*n))
 		if n%2 == 0 {
 			settle.State, settle.Error = engine.StateFailed, &engine.Error{Message: "no"}
 		}
 		commit(t, s, &engine.Group{Settles: []*engine.SettleChange{settle}})
+	}
+	if n := count(t, dir, "checkpoint"); n != 0 {
+		t.Errorf("%d checkpoints of messages that have ended", n)
 	}
 	all := engine.Keep{Age: time.Nanosecond}
 	done := retain(t, s, engine.Retention{Succeeded: engine.Keep{Bytes: 1}, Failed: all, Log: engine.Keep{Bytes: 1}})
@@ -231,7 +235,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		}
 		more = step.More
 	}
-	for _, table := range []string{"message", "ended", "claim", "ready", "wake", "large_data", "large_result", "log", "idempotency", "lane"} {
+	for _, table := range []string{"message", "ended", "claim", "ready", "wake", "large_data", "checkpoint", "large_result", "log", "idempotency", "lane"} {
 		if n := count(t, dir, table); n != 0 {
 			t.Errorf("%d rows in %s", n, table)
 		}

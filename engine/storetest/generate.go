@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -43,6 +44,9 @@ func (m *model) group() *engine.Group {
 	g := &engine.Group{Owner: oneOf(m, m.owners...), Now: m.now, Due: oneOf(m, 0, 1, 3, forever)}
 	if m.leased || m.chance(2) {
 		g.Lease = m.soon().Add(10 * time.Second)
+	}
+	for range m.random.IntN(3) {
+		m.addSave(g)
 	}
 	for range m.random.IntN(5) {
 		m.addSettle(g)
@@ -97,16 +101,32 @@ func (m *model) failure() *engine.Error {
 	return &engine.Error{Code: oneOf(m, "a", "b"), Message: fmt.Sprint(m.random.IntN(100))}
 }
 
-// addSettle ends an attempt, mostly one of the owner's, and seldom twice.
-func (m *model) addSettle(g *engine.Group) {
-	own := slices.DeleteFunc(slices.Clone(m.tickets), func(t ticket) bool { return t.owner != g.Owner })
+// ticketOf is a claim that was made, mostly one of the owner's.
+func (m *model) ticketOf(owner engine.Owner) (t ticket, found bool) {
+	own := slices.DeleteFunc(slices.Clone(m.tickets), func(t ticket) bool { return t.owner != owner })
 	if len(own) == 0 || m.chance(20) {
 		own = m.tickets
 	}
 	if len(own) == 0 {
+		return ticket{}, false
+	}
+	return oneOf(m, own...), true
+}
+
+// addSave saves a checkpoint of an attempt.
+func (m *model) addSave(g *engine.Group) {
+	if t, found := m.ticketOf(g.Owner); found {
+		data := bytes.Repeat([]byte{byte(m.random.IntN(256))}, m.random.IntN(50))
+		g.Saves = append(g.Saves, &engine.SaveChange{ID: t.id, Attempt: t.attempt, Data: data})
+	}
+}
+
+// addSettle ends an attempt, mostly one of the owner's, and seldom twice.
+func (m *model) addSettle(g *engine.Group) {
+	t, found := m.ticketOf(g.Owner)
+	if !found {
 		return
 	}
-	t := oneOf(m, own...)
 	if !m.chance(10) {
 		m.tickets = slices.DeleteFunc(m.tickets, func(other ticket) bool { return other == t })
 	}

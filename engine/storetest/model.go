@@ -83,6 +83,7 @@ func (m *model) step() {
 // copyOf copies all that a store writes to.
 func copyOf(g *engine.Group) *engine.Group {
 	copied := *g
+	copied.Saves = copies(g.Saves)
 	copied.Settles = copies(g.Settles)
 	copied.Cancels = copies(g.Cancels)
 	copied.Retries = copies(g.Retries)
@@ -116,6 +117,10 @@ func (m *model) both(what string, got, want error) {
 
 // compareErrors compares the errors of all changes, and takes them out.
 func (m *model) compareErrors(got, want *engine.Group) {
+	for i, g := range got.Saves {
+		m.both("SaveChange", g.Err, want.Saves[i].Err)
+		g.Err, want.Saves[i].Err = nil, nil
+	}
 	for i, g := range got.Settles {
 		m.both("SettleChange", g.Err, want.Settles[i].Err)
 		g.Err, want.Settles[i].Err = nil, nil

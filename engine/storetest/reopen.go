@@ -18,6 +18,7 @@ func reopening() []promise {
 		{"what waits for a time waits on", reopenDue},
 		{"what was asked of messages and types is remembered", reopenAsked},
 		{"an owner's claims stay its own until its lease is over", reopenLease},
+		{"checkpoints are kept, and can be replaced", reopenSaved},
 	}
 	for _, c := range contents() {
 		all = append(all, promise{"a message is kept with " + c.name, func(b *bench) { reopenKept(b, c.with) }})
@@ -134,6 +135,21 @@ func reopenLease(b *bench) {
 	b.later(time.Hour)
 	b.equal("Reclaimed", b.reclaim(9).Reclaimed, 1)
 	b.equal("claimed", idsOf(b.claimFor(other, 1)), []engine.ID{m.ID})
+}
+
+func reopenSaved(b *bench) {
+	b.commit(&engine.Group{Lease: b.in(time.Hour)})
+	replaced, kept, ends := b.started(), b.started(), b.started()
+	for _, m := range []engine.StoredMessage{replaced, kept, ends} {
+		b.save(saves(m, "before"))
+	}
+	b.reopen()
+	b.save(saves(replaced, "after"))
+	b.equal("the replaced", b.again(replaced).Checkpoint, []byte("after"))
+	b.equal("the kept", b.again(kept).Checkpoint, []byte("before"))
+	b.retry(b.end(ends, engine.StateFailed))
+	b.reopen()
+	b.equal("that of one that ended", b.claimed(ends.ID)[0].Checkpoint, nil)
 }
 
 func reopenKept(b *bench, option with) {

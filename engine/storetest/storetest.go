@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		{"Claim", claiming()},
 		{"Key", keys()},
 		{"HoldKey", holding()},
+		{"Save", saving()},
 		{"Settle", settling()},
 		{"Cancel", cancelling()},
 		{"Retry", retrying()},
