@@ -96,6 +96,9 @@ type Group struct {
 	// Due is how many messages at most are looked at whose time has come: those past
 	// their ExpiresAt expire, the others are queued.
 	Due int
+	// Resumes are attempts that go on, of those that were lost with their owner, also of
+	// those that Reclaim just took.
+	Resumes []*ResumeChange
 	// Claims is what the owner takes to run; at most one of a type.
 	Claims []*ClaimChange
 
@@ -163,9 +166,30 @@ type ClaimChange struct {
 	Messages []StoredMessage
 }
 
+// ResumeChange takes back a message whose attempt was lost with its owner, while whoever
+// ran it goes on. The message must wait, in StateQueued or StateRetrying, and the attempt
+// must be its last: Reclaim put it at the end of Attempts, and Lost counts it. An attempt
+// that was claimed since and did not begin, as Unstarted says, does not count.
+//
+// The message is then as if Reclaim had never been: in StateRunning at the same attempt,
+// claimed by the group's owner, with StartedAt the attempt's, which is out of Attempts
+// again, and of Lost and Uncounted.
+type ResumeChange struct {
+	ID      ID
+	Attempt int
+
+	// Message is filled in as it runs now, with its data and its checkpoint, unless Err is
+	// set.
+	Message StoredMessage
+	// Err is filled in: ErrNotFound; ErrStale if the attempt cannot go on: it is not the last,
+	// or was not lost, or the message has ended since, also if it was retried then; and if
+	// it has CancelRequested, is past its ExpiresAt, or waits for its key.
+	Err error
+}
+
 // SaveChange remembers a checkpoint of a message, in the place of an earlier one. It
 // stays until the message ends, in whatever state, and comes with the message when that
-// is claimed again. The owner must have the message claimed, at this attempt.
+// is claimed again, or its attempt goes on. The owner must have the message claimed, at this attempt.
 type SaveChange struct {
 	ID      ID
 	Attempt int

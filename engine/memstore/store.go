@@ -79,37 +79,7 @@ func (s *Store) Commit(ctx context.Context, g *engine.Group) error {
 	}
 	g.Published, g.Ended = nil, nil
 	c := &commit{Store: s, Group: g, touched: make(map[string]bool)}
-	for _, change := range g.Pauses {
-		if delete(s.paused, change.MessageType); change.Paused {
-			s.paused[change.MessageType] = true
-		}
-	}
-	for _, change := range g.Saves {
-		change.Err = c.save(change)
-	}
-	for _, change := range g.Settles {
-		change.Err = c.settle(change)
-	}
-	for _, id := range g.Releases {
-		c.release(id)
-	}
-	for _, refusal := range g.Refusals {
-		c.publish(*refusal)
-	}
-	for _, change := range g.Cancels {
-		change.Err = c.cancel(change)
-	}
-	for _, change := range g.Retries {
-		change.Err = c.retry(change)
-	}
-	for _, change := range g.Submits {
-		change.Err = c.submit(change)
-	}
-	c.reclaim()
-	c.due()
-	for _, change := range g.Claims {
-		c.claim(change)
-	}
+	c.run()
 	g.Counts = make(map[string]engine.Counts)
 	for messageType := range c.touched {
 		g.Counts[messageType] = *s.counts[messageType]
@@ -123,6 +93,43 @@ type commit struct {
 	*Store
 	*engine.Group
 	touched map[string]bool // message types of which something changed
+}
+
+func (c *commit) run() {
+	for _, change := range c.Pauses {
+		if delete(c.paused, change.MessageType); change.Paused {
+			c.paused[change.MessageType] = true
+		}
+	}
+	for _, change := range c.Saves {
+		change.Err = c.save(change)
+	}
+	for _, change := range c.Settles {
+		change.Err = c.settle(change)
+	}
+	for _, id := range c.Releases {
+		c.release(id)
+	}
+	for _, refusal := range c.Refusals {
+		c.publish(*refusal)
+	}
+	for _, change := range c.Cancels {
+		change.Err = c.cancel(change)
+	}
+	for _, change := range c.Retries {
+		change.Err = c.retry(change)
+	}
+	for _, change := range c.Submits {
+		change.Err = c.submit(change)
+	}
+	c.reclaim()
+	c.due()
+	for _, change := range c.Resumes {
+		change.Err = c.resume(change)
+	}
+	for _, change := range c.Claims {
+		c.claim(change)
+	}
 }
 
 // Usage returns that nothing is known.

@@ -57,6 +57,9 @@ func empty(g *engine.Group) {
 	for _, c := range g.Submits {
 		c.Claimed, c.Replay, c.Err = false, nil, nil
 	}
+	for _, c := range g.Resumes {
+		c.Message, c.Err = engine.StoredMessage{}, nil
+	}
 	for _, c := range g.Claims {
 		c.Messages = nil
 	}
@@ -81,6 +84,7 @@ func (c *commit) run() error {
 		func() error { return each(c.g.Submits, c.submit) },
 		c.reclaim,
 		c.due,
+		func() error { return each(c.g.Resumes, c.resume) },
 		func() error { return each(c.g.Claims, c.claim) },
 	} {
 		if err := step(); err != nil {

@@ -128,6 +128,11 @@ func (l *owners) group(s *Store) *engine.Group {
 	}
 	if l.random.IntN(3) == 0 {
 		g.Reclaim = 1 + l.random.IntN(3)
+		for _, h := range s.ledger.claims {
+			if h.owner != g.Owner && l.random.IntN(3) == 0 {
+				g.Resumes = append(g.Resumes, &engine.ResumeChange{ID: idOf(h.seq, h.rest), Attempt: h.attempt})
+			}
+		}
 	}
 	if l.random.IntN(2) == 0 {
 		g.Claims = []*engine.ClaimChange{{MessageType: "greet", Limit: 1 + l.random.IntN(4)}}

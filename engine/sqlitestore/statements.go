@@ -7,6 +7,7 @@ type statements struct {
 	updateHead, insertType, updateType, pauseType, selectWake *statement
 
 	insertMessage, insertData, deleteData, selectData *statement
+	selectInline, resumeMessage                       *statement
 	saveCheckpoint, deleteCheckpoint                  *statement
 	selectCheckpoint, markSaved                       *statement
 	selectRecord, selectReady, selectDue              *statement
@@ -39,6 +40,8 @@ const (
 	putOffMessage = `UPDATE message SET state = ?2, due = ?3,
 		attempt = ?4, uncounted = ?5, started = ?6, attempts = iif(?7, ?8, attempts) WHERE seq = ?1`
 	claimMessage = `UPDATE message SET state = 5, attempt = ?2, started = ?3
+		WHERE seq = ?1`
+	resumeMessage = `UPDATE message SET state = 5, due = NULL, uncounted = ?2, lost = ?3, started = ?4, attempts = ?5
 		WHERE seq = ?1`
 	// A message that is retried by hand becomes as it was, and is then queued.
 	reviveMessage = `UPDATE message SET finished = NULL, expires = NULL, cancel = NULL, error_code = NULL, error_message = NULL,
@@ -81,6 +84,7 @@ func prepareStatements(c *connection) (*statements, error) {
 		{&s.deleteData, `DELETE FROM large_data WHERE seq = ?`},
 		{&s.selectData, `SELECT data FROM large_data WHERE seq = ?`},
 
+		{&s.selectInline, `SELECT data FROM message WHERE seq = ?`},
 		{&s.saveCheckpoint, `INSERT OR REPLACE INTO checkpoint (seq, data) VALUES (?, ?)`},
 		{&s.deleteCheckpoint, `DELETE FROM checkpoint WHERE seq = ?`},
 		{&s.selectCheckpoint, `SELECT data FROM checkpoint WHERE seq = ?`},
@@ -105,6 +109,7 @@ func prepareStatements(c *connection) (*statements, error) {
 		{&s.queueMessage, queueMessage},
 		{&s.putOffMessage, putOffMessage},
 		{&s.claimMessage, claimMessage},
+		{&s.resumeMessage, resumeMessage},
 		{&s.unblockMessage, `UPDATE message SET state = 4 WHERE seq = ?`},
 		{&s.reviveMessage, reviveMessage},
 		{&s.askCancel, `UPDATE message SET cancel = 1 WHERE seq = ?`},

@@ -81,8 +81,14 @@ func TestUpgradeFromVersion1(t *testing.T) {
 	if want := (engine.Counts{Queued: 2, Running: 1, Ready: 1, Bytes: 200}); err != nil || snapshot.Log != 42 || snapshot.Counts["greet"] != want {
 		t.Fatalf("%+v, %v", snapshot, err)
 	}
-	checked(t, s, &engine.Group{Reclaim: 9, Retries: []*engine.RetryChange{{ID: idOf(4, 14), Attempt: 1}}})
-	g := &engine.Group{}
+	goesOn := &engine.ResumeChange{ID: idOf(1, 11), Attempt: 1}
+	g := checked(t, s, &engine.Group{
+		Reclaim: 9, Resumes: []*engine.ResumeChange{goesOn}, Retries: []*engine.RetryChange{{ID: idOf(4, 14), Attempt: 1}}})
+	if goesOn.Err != nil || g.Reclaimed != 1 || string(goesOn.Message.MessageData) != "large" {
+		t.Fatalf("%d were reclaimed, and %+v", g.Reclaimed, goesOn)
+	}
+	checked(t, s, &engine.Group{Settles: []*engine.SettleChange{{ID: idOf(1, 11), Attempt: 1, State: engine.StateQueued}}})
+	g = &engine.Group{}
 	for _, m := range claimAll(t, s, "hello, hello, large, ") {
 		g.Saves = append(g.Saves, &engine.SaveChange{ID: m.ID, Attempt: m.Attempt, Data: []byte("saved")})
 		g.Settles = append(g.Settles, &engine.SettleChange{ID: m.ID, Attempt: m.Attempt, State: engine.StateQueued})

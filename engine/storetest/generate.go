@@ -45,12 +45,8 @@ func (m *model) group() *engine.Group {
 	if m.leased || m.chance(2) {
 		g.Lease = m.soon().Add(10 * time.Second)
 	}
-	for range m.random.IntN(3) {
-		m.addSave(g)
-	}
-	for range m.random.IntN(5) {
-		m.addSettle(g)
-	}
+	m.some(3, g, m.addSave)
+	m.some(5, g, m.addSettle)
 	if len(m.held) > 0 && m.chance(5) {
 		i := m.random.IntN(len(m.held))
 		g.Releases = []engine.ID{m.held[i].id}
@@ -64,9 +60,7 @@ func (m *model) group() *engine.Group {
 	for range m.random.IntN(3) {
 		g.Cancels = append(g.Cancels, &engine.CancelChange{ID: m.anyID(), Error: m.failure()})
 	}
-	for range m.random.IntN(4) {
-		m.addRetry(g)
-	}
+	m.some(4, g, m.addRetry)
 	for range m.random.IntN(6) {
 		g.Submits = append(g.Submits, m.randomSubmit())
 	}
@@ -77,6 +71,7 @@ func (m *model) group() *engine.Group {
 		// Whether an owner may take its own from itself is nobody's business.
 		g.Reclaim, g.Lease = forever, m.soon().Add(10*time.Second)
 	}
+	m.some(3, g, m.addResume)
 	if m.chance(2) {
 		// In what order claims find what has expired is the store's business.
 		g.Due = forever
@@ -85,6 +80,13 @@ func (m *model) group() *engine.Group {
 		}
 	}
 	return g
+}
+
+// some adds fewer than so many changes to a group.
+func (m *model) some(n int, g *engine.Group, add func(*engine.Group)) {
+	for range m.random.IntN(n) {
+		add(g)
+	}
 }
 
 func types() []string { return []string{work, "play", "rest"} }
@@ -173,6 +175,23 @@ func (m *model) addRetry(g *engine.Group) {
 		change.Attempt++
 	}
 	g.Retries = append(g.Retries, change)
+}
+
+// addResume resumes an attempt: one that was lost, or one that the group may reclaim.
+func (m *model) addResume(g *engine.Group) {
+	var found engine.StoredMessage
+	for range 10 {
+		found, _ = m.memory.Get(m.Context(), m.anyID())
+		waits := found.State == engine.StateQueued || found.State == engine.StateRetrying
+		if found.Lost > 0 && waits || g.Reclaim > 0 && found.State == engine.StateRunning {
+			break
+		}
+	}
+	change := &engine.ResumeChange{ID: found.ID, Attempt: found.Attempt}
+	if m.chance(10) {
+		change.Attempt--
+	}
+	g.Resumes = append(g.Resumes, change)
 }
 
 func (m *model) randomSubmit() *engine.SubmitChange {

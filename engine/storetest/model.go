@@ -88,6 +88,7 @@ func copyOf(g *engine.Group) *engine.Group {
 	copied.Cancels = copies(g.Cancels)
 	copied.Retries = copies(g.Retries)
 	copied.Submits = copies(g.Submits)
+	copied.Resumes = copies(g.Resumes)
 	copied.Claims = copies(g.Claims)
 	return &copied
 }
@@ -133,6 +134,10 @@ func (m *model) compareErrors(got, want *engine.Group) {
 		m.both("RetryChange", g.Err, want.Retries[i].Err)
 		g.Err, want.Retries[i].Err = nil, nil
 	}
+	for i, g := range got.Resumes {
+		m.both("ResumeChange", g.Err, want.Resumes[i].Err)
+		g.Err, want.Resumes[i].Err = nil, nil
+	}
 	for i, g := range got.Submits {
 		m.both("SubmitChange", g.Err, want.Submits[i].Err)
 		g.Err, want.Submits[i].Err = nil, nil
@@ -159,6 +164,11 @@ func (m *model) collect(g *engine.Group) {
 			m.tickets = append(m.tickets, ticket{g.Owner, change.Message.ID, 1})
 		}
 		m.ids = append(m.ids, change.Message.ID)
+	}
+	for _, change := range g.Resumes {
+		if !change.Message.ID.IsZero() {
+			m.tickets = append(m.tickets, ticket{g.Owner, change.ID, change.Attempt})
+		}
 	}
 	for _, change := range g.Claims {
 		for _, claimed := range change.Messages {

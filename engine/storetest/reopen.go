@@ -19,6 +19,8 @@ func reopening() []promise {
 		{"what was asked of messages and types is remembered", reopenAsked},
 		{"an owner's claims stay its own until its lease is over", reopenLease},
 		{"checkpoints are kept, and can be replaced", reopenSaved},
+		{"an attempt that was lost before can be resumed", reopenResumes},
+		{"an attempt that was resumed before is its owner's", reopenResumed},
 	}
 	for _, c := range contents() {
 		all = append(all, promise{"a message is kept with " + c.name, func(b *bench) { reopenKept(b, c.with) }})
@@ -44,6 +46,7 @@ func alone() []promise {
 		{"what was claimed without a lease before can be reclaimed at once", aloneReclaims},
 		{"a key that was held without a lease before is free at once", aloneFreesKeys},
 		{"what is claimed without a lease after is the owner's", aloneClaims},
+		{"what was claimed before can be resumed in the group that reclaims it", aloneResumes},
 	}
 }
 
@@ -152,6 +155,29 @@ func reopenSaved(b *bench) {
 	b.equal("that of one that ended", b.claimed(ends.ID)[0].Checkpoint, nil)
 }
 
+func reopenResumes(b *bench) {
+	m := b.leased(carrying(make([]byte, 10_000)))
+	b.commit(&engine.Group{Lease: b.in(time.Minute)})
+	b.save(saves(m, "saved"))
+	b.later(time.Hour)
+	b.reclaim(9)
+	b.reopen()
+	got := b.resume(m)
+	m.Checkpoint, m.QueuedAt = []byte("saved"), b.now
+	b.equal("Message", got, m)
+}
+
+func reopenResumed(b *bench) {
+	m := b.reclaimedOne()
+	change := resumes(m)
+	b.commit(&engine.Group{Owner: other, Lease: b.in(time.Minute), Resumes: []*engine.ResumeChange{change}})
+	want := b.get(m.ID)
+	b.reopen()
+	b.equal("Get", b.get(m.ID), want)
+	b.equal("Reclaimed", b.reclaim(9).Reclaimed, 0)
+	b.equal("settle", b.settleFor(other, b.ending(m, engine.StateSucceeded)), nil)
+}
+
 func reopenKept(b *bench, option with) {
 	want := b.message(option, answered("r"), expires(b.in(time.Hour)))
 	b.commit(&engine.Group{Lease: b.in(time.Hour), Submits: []*engine.SubmitChange{{Message: want}}})
@@ -188,6 +214,24 @@ func aloneClaims(b *bench) {
 	b.reopen()
 	b.equal("claimed", len(b.claimFor(7, 1)), 1)
 	b.equal("Reclaimed", b.reclaim(9).Reclaimed, 0)
+}
+
+func aloneResumes(b *bench) {
+	m, another := b.started(carrying(make([]byte, 10_000))), b.started()
+	b.save(saves(m, "saved"))
+	b.reopen()
+	change := resumes(m)
+	g := b.commit(&engine.Group{
+		Owner: other, Reclaim: 9,
+		Resumes: []*engine.ResumeChange{change},
+		Claims:  []*engine.ClaimChange{{MessageType: work, Limit: 9}},
+	})
+	b.equal("Err", change.Err, nil)
+	b.equal("Reclaimed", g.Reclaimed, 2)
+	m.Checkpoint, m.QueuedAt = []byte("saved"), b.now
+	b.equal("Message", change.Message, m)
+	b.equal("claimed", idsOf(g.Claims[0].Messages), []engine.ID{another.ID})
+	b.equal("settle", b.settleFor(other, b.ending(m, engine.StateSucceeded)), nil)
 }
 
 func reopenAsked(b *bench) {

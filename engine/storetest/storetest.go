@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Store) {
 		{"Retry", retrying()},
 		{"Due", dues()},
 		{"Reclaim", reclaiming()},
+		{"Resume", resuming()},
 		{"Group", groups()},
 		{"Log", logs()},
 		{"List", listing()},
