@@ -48,6 +48,7 @@ type attempt struct {
 	until time.Time // when its timeout passes, or once it was asked its grace; zero: never
 	timer timer
 	lease lease // of one outside
+	lost  bool  // whoever ran it is gone
 	state State // what the attempt came to
 }
 

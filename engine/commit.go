@@ -11,10 +11,11 @@ const maxChanges = 2048
 type commit struct {
 	group   Group
 	changes int
-	settled []*record   // of group.Settles
-	submits []*record   // of group.Submits; nil for one that stores nothing
-	claims  []claims    // of group.Claims
-	retries []retryRoom // of group.Retries
+	settled []*record    // of group.Settles
+	submits []*record    // of group.Submits; nil for one that stores nothing
+	claims  []claims     // of group.Claims
+	resumes []resumption // of group.Resumes
+	retries []retryRoom  // of group.Retries
 
 	// done is closed when the changes are durable and the engine knows, or err is set.
 	done chan struct{}

@@ -29,6 +29,11 @@ func (e *Engine) committed(c *commit, took time.Duration) {
 		e.endedInStore(&g.Ended[i], now)
 	}
 	e.count(g)
+	for i, to := range c.resumes {
+		if g.Resumes[i].Err == nil {
+			e.resumed(to, &g.Resumes[i].Message, now)
+		}
+	}
 	for i, claims := range c.claims {
 		e.claimed(claims, g.Claims[i], now)
 	}
@@ -144,6 +149,8 @@ func (e *Engine) claimed(c claims, change *ClaimChange, now time.Time) {
 		e.enter(r)
 		lost := r.plan != nil && r.plan.lost >= t.policy.MaxLost
 		switch {
+		case e.awaitsHolder(r, now):
+			e.putBack(r, e.durable.opened.Add(resumeWait), now)
 		case m.CancelRequested:
 			e.countLost(r)
 			e.end(r, StateCancelled, ending(ErrCancelled), now)

@@ -90,6 +90,7 @@ func (e *Engine) takeCommit(now time.Time) *commit {
 	}
 	if d.reclaim && !e.draining {
 		d.reclaim, c.group.Reclaim = false, maxReclaim
+		c.group.reclaimAll()
 	}
 	e.planClaims(c)
 	return c

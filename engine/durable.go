@@ -18,6 +18,8 @@ type durable struct {
 	store Store
 	owner Owner
 	clock steadyClock
+	// opened is when the engine began.
+	opened time.Time
 	// failed is closed when the store has failed.
 	failed chan struct{}
 	// abandon is closed by Drain when it can wait no longer for room in the store.
@@ -70,6 +72,7 @@ func (e *Engine) openStore() error {
 		store:   e.cfg.Store,
 		owner:   Owner(rand.Uint64() | 1),
 		clock:   newSteadyClock(time.Now()),
+		opened:  time.Now(),
 		failed:  make(chan struct{}),
 		abandon: make(chan struct{}),
 		wake:    make(chan struct{}, 1),

@@ -43,17 +43,21 @@ var errHandedBack = errors.New("handed back")
 
 // Stored is a change on its way to the Store.
 type Stored struct {
-	commit *commit // nil without a store, or if err says it all
+	commit *commit     // nil without a store, or if err says it all
+	save   *SaveChange // of commit; nil if it is none
 	err    error
 }
 
 // Wait returns when the change is as durable as Config.Store promises. Errors: ctx's,
-// ErrStoreFailed; ErrStorageFull of a checkpoint.
+// ErrStoreFailed; of a checkpoint ErrStorageFull and ErrStale.
 func (s *Stored) Wait(ctx context.Context) error {
 	if s.commit == nil {
 		return s.err
 	}
-	return s.commit.wait(ctx)
+	if err := s.commit.wait(ctx); err != nil || s.save == nil {
+		return err
+	}
+	return s.save.Err
 }
 
 // Settle ends an attempt that runs outside of the engine, with what a Handler would have

@@ -1,9 +1,133 @@
 package engine
 
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+)
+
+// resumeWait is for how long after the start of an engine messages wait that ran outside of
+// an earlier one, for whoever has them.
+const resumeWait = 30 * time.Second
+
+// Resume lets an attempt go on with c, which has one slot less for it, also if it had none;
+// its lease ends d from now. The attempt runs with another consumer of this engine, as
+// before a reconnect; or, with a Store, it ran outside of an engine that has ended, and the
+// message has not begun again since. c is nil for what a handler detached. Errors: ErrStale,
+// ErrClosed if c is; with a Store also ErrDraining, ErrStorageFull and ErrStoreFailed.
+func (e *Engine) Resume(ctx context.Context, c *Consumer, l Lease, d time.Duration) error {
+	e.mu.Lock()
+	if c != nil && c.closed {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	if e.settledBefore(l) != nil { // its report is answered so
+		e.mu.Unlock()
+		return nil
+	}
+	a, err := e.leased(l)
+	if err == nil {
+		e.rebind(a, c, time.Now().Add(d))
+	}
+	away := err != nil && e.durable != nil && e.table.byID[l.ID] == nil && !e.draining
+	e.unlock()
+	if away {
+		return e.resumeStored(ctx, c, l, d)
+	}
+	return err
+}
+
+// rebind moves a running attempt to another consumer, nil for none. The caller holds mu.
+func (e *Engine) rebind(a *attempt, c *Consumer, ends time.Time) {
+	r := a.record
+	if r.consumer != nil {
+		e.leaveSlot(r.consumer)
+	}
+	r.consumer = c
+	if c != nil {
+		c.taken++
+		e.updateRoom(c)
+	}
+	a.lease = lease{ends: ends, begun: true}
+	a.arm()
+	if a.asked != nil {
+		c.stop(a, a.asked)
+	}
+}
+
+// resumption is for whom a ResumeChange is, and for how long.
+type resumption struct {
+	consumer *Consumer
+	lease    time.Duration
+}
+
+func (e *Engine) resumeStored(ctx context.Context, c *Consumer, l Lease, d time.Duration) error {
+	change := &ResumeChange{ID: l.ID, Attempt: l.Attempt}
+	e.mu.Lock()
+	if err := e.durable.unusable(); err != nil {
+		e.mu.Unlock()
+		return err
+	}
+	on := e.durable.openCommit()
+	on.group.Resumes = append(on.group.Resumes, change)
+	on.resumes = append(on.resumes, resumption{c, d})
+	e.unlock()
+	if err := on.wait(ctx); err != nil {
+		return err
+	}
+	if change.Err != nil {
+		return fmt.Errorf("%w: attempt %d of %s does not go on: %w", ErrStale, l.Attempt, l.ID, change.Err)
+	}
+	return nil
+}
+
+// reclaimAll lets a group that resumes first reclaim all that earlier owners left.
+func (g *Group) reclaimAll() {
+	if g.Reclaim > 0 && len(g.Resumes) > 0 {
+		g.Reclaim = math.MaxInt32
+	}
+}
+
+// resumed takes over a message that goes on. The caller holds mu.
+func (e *Engine) resumed(to resumption, m *StoredMessage, now time.Time) {
+	t := e.knownType(m.MessageType)
+	r := e.loadRecord(m, t)
+	began := e.durable.clock.loaded(m.StartedAt)
+	r.needPlan().readyAt = time.Time{}
+	r.outside, r.seated = true, true
+	t.claimed++
+	if c := to.consumer; c != nil && !c.closed {
+		r.consumer = c
+		c.taken++
+		e.updateRoom(c)
+	}
+	e.table.byID[m.ID] = r
+	e.unfinished++
+	e.enter(r)
+	e.start(r, &attempt{engine: e, outside: true, lease: lease{ends: now.Add(to.lease), begun: true}}, began)
+	if e.draining {
+		e.leaveOutside(r)
+	}
+}
+
+// awaitsHolder reports whether a message that was just claimed is to wait for whoever had it
+// when the server ended. The caller holds mu.
+func (e *Engine) awaitsHolder(r *record, now time.Time) bool {
+	if !r.outside || r.plan == nil || len(r.plan.past) == 0 || !now.Before(e.durable.opened.Add(resumeWait)) {
+		return false
+	}
+	last := r.plan.past[len(r.plan.past)-1]
+	return last.Error != nil && last.Error.Code == CodeLost
+}
+
 // storeCheckpoint lets the store keep a checkpoint. The caller holds mu.
 func (e *Engine) storeCheckpoint(l Lease, data []byte) *Stored {
 	if err := e.durable.unusable(); err != nil {
 		return &Stored{err: err}
 	}
-	return &Stored{}
+	c := e.durable.openCommit()
+	change := &SaveChange{ID: l.ID, Attempt: l.Attempt, Data: data}
+	c.group.Saves = append(c.group.Saves, change)
+	return &Stored{commit: c, save: change}
 }

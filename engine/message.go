@@ -121,8 +121,6 @@ type Message struct {
 	Origin               *Origin
 	// Attempt counts from 1.
 	Attempt int
-	// Checkpoint is what an earlier attempt saved last; nil if none.
-	Checkpoint []byte
 	// AcceptedAt is when Submit accepted the message.
 	AcceptedAt time.Time
 	// Checkpoint is what an earlier attempt saved last; nil if none did.

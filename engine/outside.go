@@ -98,6 +98,7 @@ func (a *attempt) expired() error {
 
 // lose is what follows when whoever ran the attempt is gone. The caller holds Engine.mu.
 func (a *attempt) lose() verdict {
+	a.lost = true
 	p := a.record.needPlan()
 	p.lost++
 	t := a.record.messageType

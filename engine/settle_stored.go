@@ -38,6 +38,7 @@ func (e *Engine) storeSettle(r *record, change *SettleChange, now time.Time) {
 		change.Attempt++
 		e.vacate(r)
 	}
+	change.Lost = r.attempt != nil && r.attempt.lost
 	if r.attempts > 0 {
 		change.StartedAt = d.clock.stored(r.message.AcceptedAt.Add(r.startedIn))
 	}

@@ -211,6 +211,8 @@ type SettleChange struct {
 	State State
 	// Unstarted: the attempt did not begin, so it is counted out again.
 	Unstarted bool
+	// Lost: whoever ran the attempt is gone, so it is one more in the message's Lost.
+	Lost bool
 	// HoldKey: the message ends, but what it ran goes on: its key stays taken until Releases
 	// has it, or the owner's lease is over.
 	HoldKey bool

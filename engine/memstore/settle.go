@@ -39,6 +39,9 @@ func (c *commit) settle(change *engine.SettleChange) error {
 		if change.Unstarted {
 			m.Attempt--
 		}
+		if change.Lost {
+			m.Lost++
+		}
 		if change.Attempts != nil {
 			m.Attempts = slices.Clone(change.Attempts)
 		}

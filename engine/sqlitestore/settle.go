@@ -26,6 +26,9 @@ func (c *commit) settle(change *engine.SettleChange) error {
 	if change.Unstarted {
 		r.Attempt--
 	}
+	if change.Lost {
+		r.Lost++
+	}
 	r.StartedAt, r.Uncounted = change.StartedAt, change.Uncounted
 	switch change.State {
 	case engine.StateQueued:
@@ -50,7 +53,7 @@ func (c *commit) putOff(r *record, change *engine.SettleChange) error {
 		return err
 	}
 	return c.sql.putOffMessage.with().int(r.seq).int(int64(r.state)).time(r.DueAt).
-		int(int64(r.Attempt)).int(int64(r.Uncounted)).time(r.StartedAt).
+		int(int64(r.Attempt)).int(int64(r.Uncounted)).int(int64(r.Lost)).time(r.StartedAt).
 		flag(change.Attempts != nil).raw(attempts).exec()
 }
 
@@ -111,7 +114,7 @@ func (c *commit) writeEnd(r *record, attempts []engine.Attempt) error {
 		return err
 	}
 	return c.sql.endMessage.with().int(r.seq).flag(drop).int(int64(r.state)).
-		int(int64(r.Attempt)).int(int64(r.Uncounted)).time(r.StartedAt).time(r.FinishedAt).
+		int(int64(r.Attempt)).int(int64(r.Uncounted)).int(int64(r.Lost)).time(r.StartedAt).time(r.FinishedAt).
 		flag(attempts != nil).raw(text).failure(r.Error).
 		text(r.Result.ContentType).int(int64(r.ResultBytes)).optional(r.resultNumber).blob(result).exec()
 }

@@ -32,13 +32,13 @@ const (
 	// A message that ends drops its checkpoint, and its data if ?2, the first after its row,
 	// says so.
 	endMessage = `UPDATE message SET data = iif(?2, NULL, data), large = iif(?2, NULL, large), saved = NULL,
-		state = ?3, due = NULL, attempt = ?4, uncounted = ?5,
-		started = ?6, finished = ?7, attempts = iif(?8, ?9, attempts), error_code = ?10, error_message = ?11,
-		result_type = ?12, result_bytes = ?13, result_number = ?14, result = ?15 WHERE seq = ?1`
+		state = ?3, due = NULL, attempt = ?4, uncounted = ?5, lost = ?6,
+		started = ?7, finished = ?8, attempts = iif(?9, ?10, attempts), error_code = ?11, error_message = ?12,
+		result_type = ?13, result_bytes = ?14, result_number = ?15, result = ?16 WHERE seq = ?1`
 	queueMessage = `UPDATE message SET state = ?2, place = ?3, due = NULL, queued = ?4,
 		attempt = ?5, uncounted = ?6, lost = ?7, started = ?8, attempts = iif(?9, ?10, attempts) WHERE seq = ?1`
 	putOffMessage = `UPDATE message SET state = ?2, due = ?3,
-		attempt = ?4, uncounted = ?5, started = ?6, attempts = iif(?7, ?8, attempts) WHERE seq = ?1`
+		attempt = ?4, uncounted = ?5, lost = ?6, started = ?7, attempts = iif(?8, ?9, attempts) WHERE seq = ?1`
 	claimMessage = `UPDATE message SET state = 5, attempt = ?2, started = ?3
 		WHERE seq = ?1`
 	resumeMessage = `UPDATE message SET state = 5, due = NULL, uncounted = ?2, lost = ?3, started = ?4, attempts = ?5

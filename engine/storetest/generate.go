@@ -135,7 +135,7 @@ func (m *model) addSettle(g *engine.Group) {
 	change := &engine.SettleChange{
 		ID: t.id, Attempt: t.attempt, State: oneOf(m, m.states()...), Unstarted: m.chance(10),
 		StartedAt: m.in(-time.Second), FinishedAt: m.in(-time.Duration(m.random.IntN(3)) * time.Millisecond),
-		Uncounted: m.random.IntN(3),
+		Uncounted: m.random.IntN(3), Lost: m.chance(10),
 	}
 	if m.chance(2) {
 		change.Attempts = append([]engine.Attempt{}, m.past(m.random.IntN(21))...)

@@ -14,6 +14,7 @@ func settling() []promise {
 		{"a stale change leaves the others of its group alone", staleIsAlone},
 		{"of two of one attempt the first is made", settledTwice},
 		{"an attempt that was not started is counted out again", unstarted},
+		{"an attempt that was lost counts as such", settledAsLost},
 		{"attempts and their number uncounted replace the message's", attemptsReplaced},
 		{"attempts stay if none are given", attemptsStay},
 		{"attempts that were given or returned are the caller's to change", attemptsCopied},
@@ -164,6 +165,17 @@ func (b *bench) past(n int) []engine.Attempt {
 		all[1].State, all[1].Error = engine.StateScheduled, nil
 	}
 	return all
+}
+
+func settledAsLost(b *bench) {
+	b.submit()
+	for i, state := range []engine.State{engine.StateQueued, engine.StateRetrying, engine.StateQueued, engine.StateFailed} {
+		change := b.ending(one(b, b.claim(1)), state)
+		change.Lost, change.DueAt = true, b.now
+		b.settle(change)
+		b.equal("Lost", b.get(change.ID).Lost, i+1)
+		b.commit(&engine.Group{Due: 1})
+	}
 }
 
 func attemptsReplaced(b *bench) {
