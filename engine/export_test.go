@@ -15,6 +15,7 @@ func (e *Engine) Leaks() (all []string) {
 	say("claimed", d.claimed)
 	say("unfinished", e.unfinished)
 	say("running", e.running)
+	say("outside", e.outside)
 	say("stuck", e.stuck)
 	say("backlog", e.backlog.len())
 	say("backlog bytes", int(e.backlog.bytes))
@@ -30,6 +31,9 @@ func (e *Engine) Leaks() (all []string) {
 	for name, t := range *e.types.Load() {
 		say(name+" claimed", t.claimed)
 		say(name+" running", t.running)
+		for _, c := range t.open {
+			say(name+" slots taken", c.taken)
+		}
 		say(name+" stuck", t.stuck)
 		say(name+" backlog", t.backlog.len())
 		say(name+" backlog bytes", int(t.backlog.bytes))

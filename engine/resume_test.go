@@ -1,0 +1,150 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/activemessage/activemessage/engine"
+)
+
+// After a reconnect another consumer has the attempts.
+func TestLeasesGoOnWithAnotherConsumer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{})
+		outside(t, e, engine.Policy{Timeout: time.Minute}, "far")
+		for range 4 {
+			submit(t, e, engine.Submission{MessageType: "far"})
+		}
+		first := consume(t, e, 2, "far")
+		jobs := next(t, e, first, 2)
+		if _, err := e.Cancel(jobs[1].Message.ID); err != nil {
+			t.Fatal(err)
+		}
+		second := consume(t, e, 0, "far")
+		first.Close()
+		for _, job := range jobs {
+			if err := e.Resume(t.Context(), second, leaseOf(job), time.Hour); err != nil {
+				t.Error(err)
+			}
+		}
+		if stop := nextStop(t, second); stop.Lease != leaseOf(jobs[1]) || !errors.Is(stop.Reason, engine.ErrCancelled) {
+			t.Errorf("what was asked of the first is not asked of the second: %+v", stop)
+		}
+		mustBe(t, e.Resume(t.Context(), first, leaseOf(jobs[0]), time.Hour), engine.ErrClosed)
+		settle(t, e, leaseOf(jobs[1]), "", errors.New("stopped"))
+		second.Resize(1)
+		if got := collect(t, second); len(got) > 0 {
+			t.Error("what it resumed takes no slot")
+		}
+		settle(t, e, leaseOf(jobs[0]), "", nil)
+		mustBe(t, e.Resume(t.Context(), second, leaseOf(jobs[0]), time.Hour), engine.ErrStale)
+		for range 2 {
+			settle(t, e, leaseOf(next(t, e, second, 1)[0]), "", nil)
+		}
+	})
+}
+
+// What ran outside when the server ended is not run again if whoever has it comes back in
+// time.
+func TestLeasesGoOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		store, shut := openSQLiteIn(t, dir)
+		before, err := engine.New(engine.Config{Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		outside(t, before, engine.Policy{Timeout: time.Hour}, "far")
+		for i := range 4 {
+			submit(t, before, engine.Submission{MessageType: "far", ResponseNotification: name(i), MessageData: []byte(name(i)), Key: name(i)})
+		}
+		jobs := next(t, before, consume(t, before, 4, "far"), 4)
+		saved, err := before.Save(leaseOf(jobs[0]), []byte("half"))
+		if err != nil || saved.Wait(t.Context()) != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		mustBe(t, before.Drain(ctx), context.DeadlineExceeded)
+		_, err = before.Settle(leaseOf(jobs[0]), engine.Result{}, nil)
+		mustBe(t, err, engine.ErrDraining) // not stale: it is to be settled again
+		shut()
+
+		store, shut = openSQLiteIn(t, dir)
+		t.Cleanup(shut)
+		e := start(t, engine.Config{Store: store})
+		outside(t, e, engine.Policy{Timeout: time.Hour}, "far")
+		sub := subscribe(t, e, "*", engine.CursorAt(0))
+		c := consume(t, e, 4, "far")
+		resume := func(i int) error { return e.Resume(t.Context(), c, leaseOf(jobs[i]), time.Hour) }
+		mustBe(t, resume(0), nil)
+		settle(t, e, leaseOf(jobs[0]), "done", nil)
+		time.Sleep(20 * time.Second)
+		if got := collect(t, c); len(got) > 0 {
+			t.Fatalf("%d run again, and their worker may still come back", len(got))
+		}
+		mustBe(t, resume(1), nil)
+		settle(t, e, leaseOf(jobs[1]), "", errors.New("no"))
+		c.Resize(1)
+		again := next(t, e, c, 1)[0]
+		if s := status(t, e, again.Message.ID); again.Message.Attempt != 2 || s.Lost != 1 {
+			t.Errorf("%+v", s)
+		}
+		for i, job := range jobs {
+			if job.Message.ID == again.Message.ID {
+				mustBe(t, resume(i), engine.ErrStale)
+			}
+		}
+		settle(t, e, leaseOf(again), "", nil)
+		settle(t, e, leaseOf(next(t, e, c, 1)[0]), "", nil)
+		read(t, sub, 4)
+		for i, want := range []struct {
+			attempt, lost int
+			state         engine.State
+		}{{1, 0, engine.StateSucceeded}, {1, 0, engine.StateFailed}, {2, 1, engine.StateSucceeded}, {2, 1, engine.StateSucceeded}} {
+			if s := status(t, e, jobs[i].Message.ID); s.Attempt != want.attempt || s.Lost != want.lost || s.State != want.state {
+				t.Errorf("%d: %+v", i, s)
+			}
+		}
+		mustBe(t, e.Resume(t.Context(), c, engine.Lease{Attempt: 1}, time.Hour), engine.ErrStale)
+	})
+}
+
+// A lease that goes on keeps its time, and its attempt the time it has.
+func TestAResumedAttemptKeepsItsTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		store, shut := openSQLiteIn(t, dir)
+		before, err := engine.New(engine.Config{Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy := engine.Policy{Timeout: time.Minute, MaxAttempts: 2}
+		outside(t, before, policy, "far")
+		submit(t, before, engine.Submission{MessageType: "far"})
+		began := time.Now()
+		job := next(t, before, consume(t, before, 1, "far"), 1)[0]
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		mustBe(t, before.Drain(ctx), context.DeadlineExceeded)
+		shut()
+
+		store, shut = openSQLiteIn(t, dir)
+		t.Cleanup(shut)
+		e := start(t, engine.Config{Store: store})
+		outside(t, e, policy, "far")
+		c := consume(t, e, 1, "far")
+		mustBe(t, e.Resume(t.Context(), c, leaseOf(job), 20*time.Second), nil)
+		e.Extend(time.Hour, leaseOf(job))
+		if stop := nextStop(t, c); !errors.Is(stop.Reason, engine.ErrTimeout) || time.Since(began).Round(time.Second) != time.Minute {
+			t.Errorf("%+v after %s", stop, time.Since(began))
+		}
+		settle(t, e, leaseOf(job), "", nil)
+	})
+}
