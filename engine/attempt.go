@@ -20,7 +20,6 @@ type attempt struct {
 	worker  *worker
 	record  *record
 	message *Message // the handler's
-	outside bool     // it runs outside of the engine: its worker is nil
 	handler Handler
 	timeout time.Duration // 0 means none
 	grace   time.Duration
@@ -43,13 +42,11 @@ type attempt struct {
 	reported atomic.Bool
 
 	// Guarded by Engine.mu.
-	over  bool      // the message went on without the handler, or with what it returned
-	asked error     // why the engine ended the context, nil if it did not
-	until time.Time // when its timeout passes, or once it was asked its grace; zero: never
+	over  bool  // the message went on without the handler, or with what it returned
+	asked error // why the engine ended the context, nil if it did not
 	timer timer
-	lease lease // of one outside
-	lost  bool  // whoever ran it is gone
-	state State // what the attempt came to
+	lease *lease // of one that runs outside of the engine, whose worker is nil
+	state State  // what the attempt came to
 }
 
 // failed is a handler's error. The error's methods are its own code, and may panic:
@@ -74,7 +71,7 @@ func (a *attempt) begin(r *record, now time.Time) {
 	if r.attempts > 1 {
 		// What is left of the first attempt may still look at its message.
 		again := r.message
-		again.Checkpoint = r.checkpoint
+		again.Checkpoint = r.plan.checkpoint
 		a.message = &again
 	}
 	a.message.Attempt, a.message.attempt = r.attempts, a
@@ -82,8 +79,11 @@ func (a *attempt) begin(r *record, now time.Time) {
 	a.timer.record, a.timer.running = r, true
 	a.timeout, a.grace = r.timeout(), r.messageType.policy.Grace
 	if a.timeout > 0 {
-		a.until = now.Add(a.timeout)
-		a.ctx.deadline = a.until
+		a.timer.due = now.Add(a.timeout)
+		a.ctx.deadline = a.timer.due
+	}
+	if a.lease != nil {
+		a.lease.until = a.timer.due
 	}
 }
 
@@ -175,19 +175,20 @@ func (a *attempt) ask(cause error, now time.Time) {
 	}
 	a.asked = cause
 	a.ctx.cancel(cause)
-	a.until = now.Add(a.grace)
-	a.arm()
-	if a.outside {
+	a.timer.due = now.Add(a.grace)
+	if a.lease != nil {
+		a.lease.until = a.timer.due
 		a.record.consumer.stop(a, cause)
 	}
+	a.arm()
 }
 
-// arm sets the timer to what is due next. The caller holds Engine.mu.
+// arm sets the timer, of an attempt outside to what is due next. The caller holds
+// Engine.mu.
 func (a *attempt) arm() {
 	a.engine.deadlines.remove(&a.timer)
-	a.timer.due = a.until
-	if a.outside && (a.until.IsZero() || a.lease.ends.Before(a.until)) {
-		a.timer.due = a.lease.ends
+	if a.lease != nil {
+		a.timer.due = a.lease.next()
 	}
 	if !a.timer.due.IsZero() {
 		a.engine.deadlines.push(&a.timer)

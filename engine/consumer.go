@@ -175,7 +175,7 @@ func (c *Consumer) rouse() {
 
 // attempt makes one for the consumer, with its first lease. The caller holds mu.
 func (c *Consumer) attempt(now time.Time) *attempt {
-	return &attempt{engine: c.engine, outside: true, lease: lease{ends: now.Add(c.offer)}}
+	return &attempt{engine: c.engine, lease: &lease{ends: now.Add(c.offer)}}
 }
 
 // give hands an attempt over. The caller holds mu.

@@ -9,7 +9,7 @@ func (e *Engine) abandonStored(now time.Time) int {
 	for _, r := range e.table.byID {
 		switch {
 		case r.settling != nil:
-		case r.state == StateRunning && r.attempt.outside:
+		case r.state == StateRunning && r.attempt.lease != nil:
 			e.leaveOutside(r)
 			running++
 		case r.state == StateRunning:

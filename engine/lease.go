@@ -14,10 +14,20 @@ type Lease struct {
 	Attempt int
 }
 
-// lease is until when an attempt outside is believed to run. Guarded by Engine.mu.
+// lease is what an attempt has that runs outside of the engine. Guarded by Engine.mu.
 type lease struct {
-	ends  time.Time
-	begun bool // somebody said so, by extending it
+	ends  time.Time // until then it is believed to run
+	until time.Time // when its timeout passes, or once it was asked to end its grace; zero: never
+	begun bool      // somebody said so, by extending it
+	lost  bool      // whoever ran it is gone
+}
+
+// next is when something is to be done about it.
+func (l *lease) next() time.Time {
+	if l.until.IsZero() || l.ends.Before(l.until) {
+		return l.ends
+	}
+	return l.until
 }
 
 // Detach is what a handler returns whose work goes on elsewhere, as that of a webhook that
@@ -100,7 +110,7 @@ func (e *Engine) leased(l Lease) (*attempt, error) {
 	if r == nil && e.durable != nil && e.draining {
 		return nil, ErrDraining // it may be among those that Drain left alone
 	}
-	if r == nil || r.attempt == nil || !r.attempt.outside || r.attempt.over || r.attempts != l.Attempt {
+	if r == nil || r.attempt == nil || r.attempt.lease == nil || r.attempt.over || r.attempts != l.Attempt {
 		return nil, fmt.Errorf("%w: attempt %d of %s is not running", ErrStale, l.Attempt, l.ID)
 	}
 	return r.attempt, nil
@@ -176,8 +186,9 @@ func (e *Engine) Save(l Lease, data []byte) (*Stored, error) {
 		_, err := e.leased(l)
 		return nil, err
 	}
-	r.size += int64(len(data) - len(r.checkpoint))
-	r.checkpoint = data
+	p := r.needPlan()
+	r.size += int64(len(data) - len(p.checkpoint))
+	p.checkpoint = data
 	if e.durable == nil {
 		return &Stored{}, nil
 	}

@@ -49,7 +49,7 @@ func (e *Engine) rebind(a *attempt, c *Consumer, ends time.Time) {
 		c.taken++
 		e.updateRoom(c)
 	}
-	a.lease = lease{ends: ends, begun: true}
+	a.lease.ends, a.lease.begun = ends, true
 	a.arm()
 	if a.asked != nil {
 		c.stop(a, a.asked)
@@ -105,7 +105,7 @@ func (e *Engine) resumed(to resumption, m *StoredMessage, now time.Time) {
 	e.table.byID[m.ID] = r
 	e.unfinished++
 	e.enter(r)
-	e.start(r, &attempt{engine: e, outside: true, lease: lease{ends: now.Add(to.lease), begun: true}}, began)
+	e.start(r, &attempt{engine: e, lease: &lease{ends: now.Add(to.lease), begun: true}}, began)
 	if e.draining {
 		e.leaveOutside(r)
 	}

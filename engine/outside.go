@@ -34,7 +34,7 @@ func (a *attempt) detached() (time.Duration, bool) {
 
 // detach lets a message go on outside, in an attempt that takes over from its handler's.
 // The caller holds mu.
-func (e *Engine) detach(a *attempt, lease time.Duration, now time.Time) {
+func (e *Engine) detach(a *attempt, wait time.Duration, now time.Time) {
 	r := a.record
 	a.over, a.state = true, StateRunning
 	e.running--
@@ -45,12 +45,12 @@ func (e *Engine) detach(a *attempt, lease time.Duration, now time.Time) {
 	}
 	b := &attempt{
 		engine: e, record: r, message: a.message, handler: a.handler,
-		outside: true, timeout: a.timeout, grace: a.grace, began: a.began, until: a.until,
+		timeout: a.timeout, grace: a.grace, began: a.began, lease: &lease{until: a.timer.due},
 	}
 	b.timer.record, b.timer.running = r, true
 	b.ctx.deadline = a.ctx.deadline
 	r.attempt, r.outside = b, true
-	b.extend(lease, now)
+	b.extend(wait, now)
 	b.arm()
 }
 
@@ -70,7 +70,7 @@ func (e *Engine) startOutside(r *record, now time.Time) {
 // the attempt with its grace, or with its lease. It reports whether the attempt has ended.
 // The caller holds mu.
 func (e *Engine) outsideDue(a *attempt, now time.Time) bool {
-	late := !a.until.IsZero() && !a.until.After(now)
+	late := !a.lease.until.IsZero() && !a.lease.until.After(now)
 	switch {
 	case late && a.asked != nil:
 		a.failed = newFailed(a.asked)
@@ -98,7 +98,7 @@ func (a *attempt) expired() error {
 
 // lose is what follows when whoever ran the attempt is gone. The caller holds Engine.mu.
 func (a *attempt) lose() verdict {
-	a.lost = true
+	a.lease.lost = true
 	p := a.record.needPlan()
 	p.lost++
 	t := a.record.messageType

@@ -19,7 +19,9 @@ type plan struct {
 	// uncounted attempts were snoozed, or made before Engine.Retry.
 	uncounted int
 	past      []Attempt
-	lost      int // attempts; with a store only
+	lost      int // attempts
+	// checkpoint is what an attempt saved last.
+	checkpoint []byte
 	// blockedBy is a stuck attempt: until its handler returns, no other starts.
 	blockedBy *attempt
 	// key is the message's idempotency key's entry, nil without one.

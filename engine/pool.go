@@ -167,12 +167,12 @@ func (e *Engine) start(r *record, a *attempt, now time.Time) {
 	t := r.messageType
 	e.leave(r)
 	t.running++
-	if a.outside {
+	if a.lease != nil {
 		e.outside++
 	} else {
 		e.running++
 	}
-	r.outside = a.outside
+	r.outside = a.lease != nil
 	r.state = StateRunning
 	r.attempt = a
 	r.startedIn = now.Sub(r.message.AcceptedAt)
@@ -185,7 +185,7 @@ func (e *Engine) start(r *record, a *attempt, now time.Time) {
 	}
 	t.wait.observe(now.Sub(queuedAt))
 	a.begin(r, now)
-	if e.cfg.Observer != nil && !a.outside {
+	if e.cfg.Observer != nil && a.lease == nil {
 		a.observed = &observation{queuedAt: queuedAt}
 	}
 	a.arm()
@@ -210,19 +210,19 @@ func (e *Engine) nextType(ring *typeRing, now time.Time) *messageType {
 func (e *Engine) finish(a *attempt, now time.Time) {
 	r, t := a.record, a.record.messageType
 	e.deadlines.remove(&a.timer)
-	if lease, detached := a.detached(); detached {
-		e.detach(a, lease, now)
+	if wait, detached := a.detached(); detached {
+		e.detach(a, wait, now)
 		return
 	}
 	t.duration.observe(now.Sub(a.began))
 	t.running--
-	if a.outside {
+	if a.lease != nil {
 		e.outside--
 	} else {
 		e.running--
 	}
 	e.vacate(r)
-	if e.durable != nil && !a.outside {
+	if e.durable != nil && a.lease == nil {
 		e.durable.returned++
 	}
 	if a.over {

@@ -29,7 +29,6 @@ type record struct {
 	failure    *Error
 	result     Result
 	progress   atomic.Pointer[Progress] // any goroutine
-	checkpoint []byte                   // what an attempt saved last
 	outside    bool                     // the latest attempt runs outside of the engine
 	consumer   *Consumer                // whose slot it holds; nil if none's
 	seated     bool                     // with a store: it counts in messageType.claimed

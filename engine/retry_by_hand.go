@@ -64,7 +64,7 @@ func (e *Engine) revive(r *record, t *messageType, now time.Time) {
 	}
 	r.messageType, r.failure, r.cancelled, r.finishedIn = t, nil, false, 0
 	r.progress.Store(nil)
-	r.checkpoint = nil
+	p.checkpoint = nil
 	if p.blockedBy != nil {
 		r.state = StateRetrying
 		e.enter(r)

@@ -168,7 +168,7 @@ func (e *Engine) fireDue(now time.Time) {
 		switch a := t.record.attempt; {
 		case !t.running:
 			e.onDue(t.record, now)
-		case a.outside:
+		case a.lease != nil:
 			if e.outsideDue(a, now) {
 				ended = append(ended, a)
 			}

@@ -38,7 +38,7 @@ func (e *Engine) storeSettle(r *record, change *SettleChange, now time.Time) {
 		change.Attempt++
 		e.vacate(r)
 	}
-	change.Lost = r.attempt != nil && r.attempt.lost
+	change.Lost = r.attempt != nil && r.attempt.lease != nil && r.attempt.lease.lost
 	if r.attempts > 0 {
 		change.StartedAt = d.clock.stored(r.message.AcceptedAt.Add(r.startedIn))
 	}

@@ -37,15 +37,14 @@ func (e *Engine) loadRecord(m *StoredMessage, t *messageType) *record {
 		attempts:     m.Attempt - 1,
 	}
 	r.message.AcceptedAt = clock.loaded(m.AcceptedAt)
-	r.checkpoint = m.Checkpoint
 	queuedAt := clock.loaded(m.QueuedAt)
-	if r.attempts == 0 && m.ExpiresAt.IsZero() && m.Timeout == 0 && m.MaxAttempts == 0 && queuedAt.Equal(r.message.AcceptedAt) {
+	if r.attempts == 0 && m.Checkpoint == nil && m.ExpiresAt.IsZero() && m.Timeout == 0 && m.MaxAttempts == 0 && queuedAt.Equal(r.message.AcceptedAt) {
 		return r
 	}
 	p := r.needPlan()
 	p.readyAt, p.expiresAt = queuedAt, clock.loaded(m.ExpiresAt)
 	p.timeout, p.maxAttempts = m.Timeout, m.MaxAttempts
-	p.uncounted, p.lost = m.Uncounted, m.Lost
+	p.uncounted, p.lost, p.checkpoint = m.Uncounted, m.Lost, m.Checkpoint
 	p.past = m.Attempts
 	if n := len(p.past); n > 0 { // the claim is not a start yet
 		r.startedIn = clock.loaded(p.past[n-1].StartedAt).Sub(r.message.AcceptedAt)
