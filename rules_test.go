@@ -73,6 +73,7 @@ func arrows() map[string][]string {
 		"api":                {"engine", "internal/wire"},
 		"ws":                 {"engine", "internal/wire"},
 		"handlers":           {"engine"},
+		"handlers/exec":      {"engine"},
 		"engine/memstore":    {"engine"},
 		"engine/storetest":   {"engine", "engine/memstore"},
 		"internal/wire":      {"engine"},
