@@ -98,6 +98,10 @@ func family(mode string, args []string) {
 		fmt.Print("half of it")
 		alive(args[0], "command")
 		<-asked
+	case "verbose": // writes too much, and stays
+		fmt.Print(strings.Repeat("x", 5001))
+		alive(args[0], "command")
+		never()
 	case "parent": // of a child that is stubborn, until killed
 		child("grandchild", args[0], nil)
 		alive(args[0], "command")

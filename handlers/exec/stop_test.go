@@ -161,6 +161,16 @@ func TestStoppedByTheEngine(t *testing.T) {
 	})
 }
 
+// A command that wrote too much is not waited for.
+func TestStoppedForItsOutput(t *testing.T) {
+	t.Parallel()
+	house := newHousehold(t)
+	_, err := run(t, exec.Config{MaxOutput: 5000, KillAfter: time.Hour}, "verbose", house.address()).Handle(t.Context(), message(""))
+	if told := failure(t, err); told.Code != engine.CodeResultTooLarge {
+		t.Errorf("%+v", told)
+	}
+}
+
 // What a command leaves behind is killed, and its open output delays nothing.
 func TestLeftBehind(t *testing.T) {
 	t.Parallel()
