@@ -121,9 +121,9 @@ type Policy struct {
 	// MaxAttempts is how often a message is tried before it has failed. 0 means 1:
 	// no retry. A snoozed attempt does not count.
 	MaxAttempts int
-	// MaxLost is how often a message is lost, its server having died while it ran, before
-	// it is not tried again: it has failed with CodeLost. Lost attempts do not count in
-	// MaxAttempts. 0 means DefaultMaxLost. Without a Store nothing is left to be lost.
+	// MaxLost is how often a message is lost, its server or its worker outside having died
+	// while it ran, before it is not tried again: it has failed with CodeLost. Lost attempts
+	// do not count in MaxAttempts. 0 means DefaultMaxLost.
 	MaxLost int
 	// Backoff is how long a retry waits.
 	Backoff Backoff

@@ -30,7 +30,8 @@
 //
 // Policy.MaxAttempts says how often a handler is tried, Policy.Backoff after what
 // time. A handler's error may say otherwise: Permanent ends it, RetryAfter sets the
-// time, Snooze puts the message off without spending an attempt. Retry and RetryAll
+// time, Throttle holds the whole type for it, Snooze puts the message off without spending an
+// attempt. Message.Save keeps a checkpoint for the next attempt. Retry and RetryAll
 // run again what ended without success; such a message gets another outcome.
 //
 // # Concurrency
@@ -43,6 +44,18 @@
 //
 // Every queue is bounded. Submit never waits for room: what does not fit is refused with
 // an error that says when to come back.
+//
+// # Outside the engine
+//
+// A type registered with Outside runs elsewhere: a Consumer takes its messages, as many
+// as it has slots, and each is settled by its Lease, which is the message and the attempt.
+// A handler, too, may leave its message with somebody else, with Detach. What runs outside
+// holds no slot of Config.Concurrency, but one of its type.
+//
+// A lease runs for a time, and is extended by whoever has it. When it ends, the attempt is
+// lost: it does not count, the loss does, up to Policy.MaxLost. What comes for it then is
+// stale. With a Store a lease outlives the engine: whoever has it resumes it with the next
+// one, within half a minute; then the message runs again.
 //
 // # What a slow subscriber does
 //

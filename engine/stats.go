@@ -89,7 +89,7 @@ type TypeStats struct {
 	Stuck int
 	// Retries counts attempts after which another one followed.
 	Retries uint64
-	// Lost counts attempts that ended with the server that ran them.
+	// Lost counts attempts that ended with the server, or the worker outside, that ran them.
 	Lost uint64
 	// Outcomes counts ended messages by terminal state.
 	Outcomes map[State]uint64
