@@ -214,7 +214,7 @@ func (e *Engine) lineUp(r *record) {
 	}
 	r.messageType.queue.pushReady(r)
 	e.updateTurn(r.messageType)
-	if e.draining || r.messageType.policy.Paused {
+	if t := r.messageType; e.draining || t.policy.Paused || t.outside {
 		e.handBack(r, time.Now())
 	}
 }

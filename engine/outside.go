@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -138,7 +139,7 @@ func (e *Engine) throttle(a *attempt, now time.Time) {
 	t.held.fire = func(time.Time) { e.updateTurn(t) }
 	e.deadlines.push(&t.held)
 	if e.durable != nil {
-		e.handBackLast(maxAhead, t, now)
+		e.handBackLast(math.MaxInt, t, now)
 	}
 	e.updateTurn(t)
 }

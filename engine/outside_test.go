@@ -670,9 +670,20 @@ func consumersOfAllKinds(t *testing.T, seed uint64) {
 	cancel()
 	wg.Wait()
 	synctest.Wait()
-	s := e.Stats()
-	if s.Running+s.Outside+s.Queued+s.Retrying > 0 {
+	nothingLeft(t, e)
+}
+
+// nothingLeft wants all counters as they are when nothing is under way.
+func nothingLeft(t testing.TB, e *engine.Engine) {
+	t.Helper()
+	if s := e.Stats(); s.Running+s.Outside+s.Queued+s.Retrying+s.Scheduled > 0 {
 		t.Errorf("left: %+v", s)
+	}
+	time.Sleep(time.Second) // what is claimed ahead is looked after for a moment
+	if s := e.Stats(); s.Store != nil {
+		if leaks := e.Leaks(); len(leaks) > 0 {
+			t.Errorf("leaked: %v", leaks)
+		}
 	}
 }
 
@@ -715,4 +726,65 @@ func randomConsumer(ctx context.Context, e *engine.Engine, rng *rand.Rand) {
 			time.Sleep(time.Duration(rng.IntN(8000)) * time.Millisecond)
 		}
 	}
+}
+
+// Messages that were claimed for the server's own workers are handed back when their type
+// is another's.
+func TestReplaceUnderLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const messages = 300
+		e := start(t, engine.Config{Concurrency: 4})
+		sub := subscribe(t, e, "*", engine.Cursor{})
+		slow := func(ctx context.Context, _ *engine.Message) (engine.Result, error) {
+			time.Sleep(10 * time.Millisecond)
+			return engine.Result{}, nil
+		}
+		register(t, e, "a", engine.Policy{}, slow)
+		register(t, e, "b", engine.Policy{}, slow)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		c := make(chan *engine.Consumer, 1)
+		wg.Go(func() {
+			for outside := true; ctx.Err() == nil; outside = !outside {
+				handler := engine.Handler(engine.HandlerFunc(slow))
+				if outside {
+					handler = engine.Outside()
+				}
+				if err := e.Replace("a", handler, engine.Policy{}); err != nil {
+					t.Error(err)
+				}
+				if outside && len(c) == 0 {
+					consumer, err := e.NewConsumer(engine.ConsumerConfig{Types: []string{"a"}, Slots: 2})
+					if err != nil {
+						t.Error(err)
+					}
+					c <- consumer
+				}
+				time.Sleep(30 * time.Millisecond)
+			}
+		})
+		wg.Go(func() {
+			consumer := <-c
+			defer consumer.Close()
+			c <- consumer // so that there is no other
+			for {
+				w, err := consumer.Next(ctx)
+				if err != nil {
+					return
+				}
+				for _, job := range w.Jobs {
+					settle(t, e, leaseOf(job), "", nil)
+				}
+			}
+		})
+		for i := range messages {
+			submit(t, e, engine.Submission{MessageType: string(rune('a' + i%2)), ResponseNotification: name(i)})
+		}
+		read(t, sub, messages)
+		cancel()
+		wg.Wait()
+		synctest.Wait()
+		nothingLeft(t, e)
+	})
 }

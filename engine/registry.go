@@ -3,7 +3,9 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"math"
 	"sync/atomic"
+	"time"
 )
 
 // messageType is a registered type: its handler, what waits for it, and its
@@ -144,6 +146,9 @@ func (e *Engine) Replace(messageType string, h Handler, p Policy) error {
 // setHandler is what Register and Replace do. The caller holds mu.
 func (e *Engine) setHandler(t *messageType, h Handler, p Policy) {
 	_, outside := h.(outsideHandler)
+	if outside && !t.outside && e.durable != nil { // what waits here is for workers
+		e.handBackLast(math.MaxInt, t, time.Now())
+	}
 	t.handler, t.policy, t.outside = h, p.withDefaults(), outside
 }
 
