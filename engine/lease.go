@@ -134,7 +134,8 @@ func (e *Engine) onItsWay(c *commit) *Stored {
 	return &Stored{commit: c}
 }
 
-// Extend lets leases run for d from now on, and returns those that are stale. The first
+// Extend lets leases run for d from now on, or for longer if they do, and returns those that
+// are stale; of an engine that ends, or whose store failed, none is known to be. The first
 // one says that the attempt has begun: a Consumer's message whose lease ends without is
 // handed back, not lost.
 func (e *Engine) Extend(d time.Duration, leases ...Lease) (stale []Lease) {
@@ -143,11 +144,12 @@ func (e *Engine) Extend(d time.Duration, leases ...Lease) (stale []Lease) {
 	defer e.unlock()
 	for _, l := range leases {
 		a, err := e.leased(l)
-		if err != nil {
+		switch {
+		case err == nil:
+			a.extend(d, now)
+		case errors.Is(err, ErrStale): // not of an engine that ends, or whose store failed
 			stale = append(stale, l)
-			continue
 		}
-		a.extend(d, now)
 	}
 	return stale
 }
@@ -155,7 +157,11 @@ func (e *Engine) Extend(d time.Duration, leases ...Lease) (stale []Lease) {
 // extend moves the end of the lease. The timer follows when it fires, as long as that is
 // before. The caller holds Engine.mu.
 func (a *attempt) extend(d time.Duration, now time.Time) {
-	a.lease.ends, a.lease.begun = now.Add(min(max(d, 0), maxHorizon)), true
+	ends := now.Add(min(max(d, 0), maxHorizon))
+	if !a.lease.begun || ends.After(a.lease.ends) {
+		a.lease.ends = ends
+	}
+	a.lease.begun = true
 	if a.lease.ends.Before(a.timer.due) {
 		a.arm()
 	}
