@@ -104,6 +104,7 @@ func doors() map[string]string {
 		"go.opentelemetry.io":                "internal/tracing",
 		"github.com/munnerz/goautoneg":       "api",
 		"github.com/rs/cors":                 "api",
+		"github.com/google/jsonschema-go":    "api",
 		"github.com/chromedp":                "internal/toolchain",
 		"github.com/ncruces/go-sqlite3":      "engine/sqlitestore",
 		"github.com/gofrs/flock":             "engine/sqlitestore",

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -19,7 +21,7 @@ func (s *server) listHandlers(w http.ResponseWriter, _ *http.Request) error {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendHandler(body, name, types[name])
+		body = append(appendHandler(body, name, types[name]), '}')
 	}
 	setHeader(w, "Cache-Control", "no-store")
 	return writeJSON(w, http.StatusOK, append(body, ']', '}', '\n'))
@@ -32,7 +34,7 @@ func (s *server) getHandler(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeHandler(w, name, stats)
+	return s.writeHandler(w, name, stats)
 }
 
 // updateHandler changes a type's policy: pauses it, lets it go on, sets its limits
@@ -57,14 +59,44 @@ func (s *server) updateHandler(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return wire.PolicyProblem(err)
 	}
-	return writeHandler(w, name, stats)
+	return s.writeHandler(w, name, stats)
 }
 
-func writeHandler(w http.ResponseWriter, name string, stats engine.TypeStats) error {
+// writeHandler answers with one type, and what a list leaves out for its size: the
+// schemas of its data and of its result.
+func (s *server) writeHandler(w http.ResponseWriter, name string, stats engine.TypeStats) error {
+	body := s.appendSchemas(appendHandler(nil, name, stats), name)
 	setHeader(w, "Cache-Control", "no-store")
-	return writeJSON(w, http.StatusOK, append(appendHandler(nil, name, stats), '\n'))
+	return writeJSON(w, http.StatusOK, append(body, '}', '\n'))
 }
 
+// appendSchemas appends the members data_schema and result_schema if the handler
+// describes itself.
+func (s *server) appendSchemas(b []byte, name string) []byte {
+	data, result, err := s.describe(name)
+	if err != nil {
+		return b // it is gone since
+	}
+	if data != nil {
+		b = append(append(b, `,"data_schema":`...), jsonSchema(data, true)...)
+	}
+	if result != nil {
+		b = append(append(b, `,"result_schema":`...), jsonSchema(result, false)...)
+	}
+	return b
+}
+
+// describe asks the handler, which may panic: that leaves its schemas out.
+func (s *server) describe(name string) (data, result reflect.Type, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("describe %s: panic: %v", name, p)
+		}
+	}()
+	return s.engine.Describe(name)
+}
+
+// appendHandler appends a type without the brace that closes it.
 func appendHandler(b []byte, name string, t engine.TypeStats) []byte {
 	b = wire.AppendString(append(b, `{"message_type":`...), name)
 	b = appendPolicy(append(b, `,"policy":`...), t.Policy)
@@ -91,7 +123,7 @@ func appendHandler(b []byte, name string, t engine.TypeStats) []byte {
 		}
 		b = strconv.AppendUint(append(wire.AppendString(b, string(state)), ':'), t.Outcomes[state], 10)
 	}
-	return append(b, '}', '}')
+	return append(b, '}')
 }
 
 // appendPolicy writes a bound of 0 as it is: the server's bound applies.

@@ -142,6 +142,9 @@ func pointAt(r *http.Request, mode wire.CloudEventMode, err error) error {
 	case bad.Field == "content_type" && inPath && mode == wire.NoCloudEvent:
 		return wire.InvalidAt("Content-Type", bad.Reason)
 	}
+	if inData, is := wire.InData(bad); is && inPath && mode == wire.NoCloudEvent {
+		return wire.AtBody(bad, inData)
+	}
 	return mode.AtAttribute(err)
 }
 

@@ -295,6 +295,10 @@ type Gap struct {
 
 // Handler defines model for Handler.
 type Handler struct {
+	// DataSchema The JSON Schema (2020-12) of the message data: what it refuses is refused with 422, as is what is no JSON. No data at all
+	// is taken, too. Present if the handler tells it; not in lists.
+	DataSchema map[string]interface{} `json:"data_schema,omitempty,omitzero"`
+
 	// Lost Attempts that ended with the server that ran them.
 	Lost        int    `json:"lost"`
 	MessageType string `json:"message_type"`
@@ -308,6 +312,9 @@ type Handler struct {
 
 	// QueuedBytes What scheduled, queued and retrying messages hold.
 	QueuedBytes int `json:"queued_bytes"`
+
+	// ResultSchema The JSON Schema (2020-12) of the results. Present if the handler tells it; not in lists.
+	ResultSchema map[string]interface{} `json:"result_schema,omitempty,omitzero"`
 
 	// Retries Attempts after which another one followed.
 	Retries   int `json:"retries"`

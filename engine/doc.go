@@ -26,6 +26,11 @@
 // Outcomes of messages that carry a response notification are published to a
 // numbered log.
 //
+// # Bad data
+//
+// A handler that is a Checker, such as one made by Typed, refuses data when it is
+// submitted. What was accepted is run.
+//
 // # Retries
 //
 // Policy.MaxAttempts says how often a handler is tried, Policy.Backoff after what

@@ -56,6 +56,9 @@ type Submission struct {
 
 	// Origin is where the message comes from; nil where nobody said.
 	Origin *Origin
+
+	// unfit is why the type's Checker refuses it, while it may be a replay.
+	unfit error
 }
 
 // UntilTerminal as Submission.IdempotencyTTL frees the key as soon as the message

@@ -10,10 +10,11 @@ import (
 
 // messageType is a registered type: its handler, what waits for it, and its
 // counters; or one that is not, but of which there are messages. Guarded by Engine.mu,
-// except name and refused.
+// except name, refused, checker and open.
 type messageType struct {
 	name    string
 	refused refusals
+	checker atomic.Pointer[Checker] // of handler, nil if it has none
 
 	handler    Handler
 	policy     Policy
@@ -150,6 +151,7 @@ func (e *Engine) setHandler(t *messageType, h Handler, p Policy) {
 		e.handBackLast(math.MaxInt, t, time.Now())
 	}
 	t.handler, t.policy, t.outside = h, p.withDefaults(), outside
+	t.setChecker(h)
 }
 
 // Reconfigure changes the policy of a registered type from now on: for messages

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -110,6 +111,10 @@ func (e *Engine) check(ctx context.Context, s *Submission, t *messageType) error
 	if t == nil || !t.registered.Load() && s.IdempotencyKey == "" { // what has a key may be a replay
 		return e.refuseUnknown(ctx, s)
 	}
+	s.unfit = e.checkData(s, t)
+	if s.unfit != nil && s.IdempotencyKey == "" {
+		return e.refuse(t, RefusedInvalid, s.unfit)
+	}
 	return nil
 }
 
@@ -160,9 +165,9 @@ func (e *Engine) publishRefusal(n *Notification) *commit {
 }
 
 // admit refuses what does not fit now; of what was accepted before, nobody asks
-// whether its time has passed since. The caller holds mu.
+// whether its time has passed since, or whether its data still fits. The caller holds mu.
 func (e *Engine) admit(t *messageType, s *Submission, size int64, now time.Time) error {
-	if err := s.validateTimes(now); err != nil {
+	if err := cmp.Or(s.validateTimes(now), s.unfit); err != nil {
 		return e.refuse(t, RefusedInvalid, err)
 	}
 	if err := e.admitSize(t, size, now); err != nil {

@@ -77,7 +77,14 @@ func (m CloudEventMode) AtAttribute(err error) error {
 	case "metadata":
 		return NewProblem("invalid_message", "the event's extension attributes: "+bad.Reason, FieldError{"", bad.Reason})
 	}
-	return m.wrong(attribute, bad.Reason)
+	inData, is := InData(bad)
+	switch {
+	case !is:
+		return m.wrong(attribute, bad.Reason)
+	case m == BinaryCloudEvent:
+		return AtBody(bad, inData)
+	}
+	return InvalidAt("/data"+inData, bad.Reason)
 }
 
 // wrong is the problem of one attribute.

@@ -166,6 +166,19 @@ func InvalidAt(pointer, reason string) *Problem {
 	return NewProblem("invalid_message", strings.TrimLeft(pointer, "/?")+": "+reason, FieldError{pointer, reason})
 }
 
+// InData tells whether an error is about the message data, and where in it: a JSON
+// Pointer, empty for all of it.
+func InData(err *engine.InvalidError) (pointer string, is bool) {
+	pointer, is = strings.CutPrefix(err.Field, "message_data")
+	return pointer, is && (pointer == "" || pointer[0] == '/')
+}
+
+// AtBody is the problem of message data that is the request's body: the pointer is one
+// into the data.
+func AtBody(err *engine.InvalidError, pointer string) *Problem {
+	return NewProblem("invalid_message", err.Error(), FieldError{pointer, err.Reason})
+}
+
 func malformed(detail string) *Problem { return NewProblem("malformed_json", detail) }
 
 // Write answers a request with the problem. Retry-After is stretched by up to a

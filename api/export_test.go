@@ -1,0 +1,4 @@
+package api
+
+// JSONSchema is jsonSchema for tests.
+var JSONSchema = jsonSchema
