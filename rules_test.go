@@ -81,6 +81,8 @@ func arrows() map[string][]string {
 		"internal/docs":      {"internal/wire"},
 		"internal/tracing":   {"engine"},
 		"engine/sqlitestore": {"engine"},
+		"engine/enginetest":  {"engine"},
+		"engine/middleware":  {"engine"},
 		"client":             {},
 		"internal/contract":  {"."},
 		"internal/toolchain": {},

@@ -213,8 +213,21 @@ func (a *attempt) reportProgress(fraction float64, note string) {
 	if !(fraction > 0) { // NaN too
 		fraction = 0
 	}
-	a.record.progress.Store(&Progress{Fraction: min(fraction, 1), Note: cutText(note, maxNameBytes)})
+	p := &Progress{Fraction: min(fraction, 1), Note: cutText(note, maxNameBytes)}
+	a.record.progress.Store(p)
 	a.engine.router.progress(a)
+	if reports, told := a.reports(); told {
+		reports.Progress(*p)
+	}
+}
+
+// reports returns the Run that is told of reports, if it wants to be.
+func (a *attempt) reports() (Reports, bool) {
+	if a.observed == nil {
+		return nil, false
+	}
+	reports, told := a.observed.run.(Reports)
+	return reports, told
 }
 
 // attemptContext is the handler's context. Most handlers never look at theirs,

@@ -156,7 +156,13 @@ func (m *Message) Save(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
-	return saved.Wait(ctx)
+	if err := saved.Wait(ctx); err != nil {
+		return err
+	}
+	if reports, told := m.attempt.reports(); told {
+		reports.Saved(data)
+	}
+	return nil
 }
 
 // Progress is the latest report of a running message.

@@ -32,6 +32,16 @@ type Run interface {
 	Settled(state State, published bool)
 }
 
+// Reports is a power of a Run: to follow what the handler reports. Its methods are called
+// in the goroutine that reports, from several at once if there are several, and not after
+// the attempt is over.
+type Reports interface {
+	// Progress is called with every report, as it is kept.
+	Progress(p Progress)
+	// Saved is called when Message.Save has saved a checkpoint, which must not be changed.
+	Saved(checkpoint []byte)
+}
+
 // observation is what an observed attempt has more; the worker's own.
 type observation struct {
 	queuedAt time.Time
