@@ -87,5 +87,6 @@
 // # Testing
 //
 // An Engine runs in a testing/synctest bubble, so timeouts are exact and fast.
-// A Handler needs no engine at all: call it with a Message literal.
+// A Handler needs no engine at all: call it with a Message literal. The package enginetest
+// runs one as an engine does, with its policy and its retries.
 package engine

@@ -351,3 +351,19 @@ func TestReplaceTakesTheCheckAlong(t *testing.T) {
 	}
 	submit(t, e, s)
 }
+
+// What puts a message off, or hands it on, is no failure.
+func TestFails(t *testing.T) {
+	t.Parallel()
+	err := errors.New("bad")
+	for _, failure := range []error{err, engine.Permanent(err), engine.RetryAfter(time.Second, err), engine.Throttle(time.Second, err), engine.Lost(err), &engine.Error{}} {
+		if !engine.Fails(failure) || !engine.Fails(fmt.Errorf("wrapped: %w", failure)) {
+			t.Errorf("%v is no failure", failure)
+		}
+	}
+	for _, none := range []error{nil, engine.Snooze(time.Second), engine.Throttle(time.Second, nil), engine.Detach(time.Second), engine.HandBack()} {
+		if engine.Fails(none) || none != nil && engine.Fails(fmt.Errorf("wrapped: %w", none)) {
+			t.Errorf("%v is a failure", none)
+		}
+	}
+}

@@ -39,6 +39,22 @@ func Snooze(d time.Duration) error {
 	return &directive{kind: snooze, after: d, err: fmt.Errorf("snoozed for %s", d)}
 }
 
+// Fails reports whether an error that a handler returned is a failure: not nil, and not
+// what only puts the message off or hands it on (Snooze, Throttle without an error, Detach,
+// HandBack). For middleware, which logs or counts.
+func Fails(err error) bool {
+	marked, _ := errors.AsType[*directive](err)
+	switch {
+	case err == nil:
+		return false
+	case marked == nil:
+		return true
+	case marked.kind == throttle:
+		return marked.err != nil
+	}
+	return marked.kind != snooze && marked.kind != detach && marked.kind != handBack
+}
+
 // directive is an error with what shall follow it.
 type directive struct {
 	kind  directiveKind

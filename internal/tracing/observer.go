@@ -83,7 +83,7 @@ type run struct {
 
 func (r *run) Returned(err error) {
 	r.returned = time.Now()
-	if err != nil {
+	if engine.Fails(err) {
 		r.span.SetStatus(codes.Error, err.Error())
 	}
 }
