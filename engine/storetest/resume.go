@@ -138,6 +138,8 @@ func resumedPutOff(b *bench) {
 		b.equal("Err", change.Err, nil)
 		b.equal("NextDue", g.NextDue, time.Time{})
 		b.equal("Message", change.Message, m)
+		m.MessageData = nil
+		b.equal("Get", b.get(m.ID), m)
 		b.later(time.Hour)
 		b.wake()
 		b.claimed()
@@ -321,6 +323,13 @@ func resumeNotLost(b *bench) {
 		b.settle(change)
 		b.notResumed("one that failed and is "+string(state), change.ID, 1)
 	}
+	m := b.reclaimedOne(ofType("rest"))
+	rest := &engine.ClaimChange{MessageType: "rest", Limit: 1}
+	b.commit(&engine.Group{Owner: other, Claims: []*engine.ClaimChange{rest}})
+	snooze := b.ending(one(b, rest.Messages), engine.StateScheduled)
+	snooze.Unstarted, snooze.DueAt, snooze.Uncounted = true, b.in(time.Hour), 1
+	b.equal("settle", b.settleFor(other, snooze), nil)
+	b.notResumed("one that was lost and is scheduled", m.ID, 1)
 	// Whatever a handler says is the reason, it was there to say it.
 	change := b.ending(b.started(ofType("play")), engine.StateQueued)
 	change.Attempts = []engine.Attempt{{Number: 1, State: engine.StateQueued, Error: &engine.Error{Code: engine.CodeLost}}}
