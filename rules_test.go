@@ -74,6 +74,7 @@ func arrows() map[string][]string {
 		"ws":                 {"engine", "internal/wire"},
 		"handlers":           {"engine"},
 		"handlers/exec":      {"engine"},
+		"handlers/webhook":   {"engine"},
 		"engine/memstore":    {"engine"},
 		"engine/storetest":   {"engine", "engine/memstore"},
 		"internal/wire":      {"engine"},
@@ -111,6 +112,8 @@ func doors() map[string]string {
 		"github.com/chromedp":                "internal/toolchain",
 		"github.com/ncruces/go-sqlite3":      "engine/sqlitestore",
 		"github.com/gofrs/flock":             "engine/sqlitestore",
+		"github.com/failsafe-go":             "handlers/webhook",
+		"code.dny.dev/ssrf":                  "handlers/webhook",
 	}
 }
 
