@@ -45,6 +45,7 @@ type attempt struct {
 	over  bool  // the message went on without the handler, or with what it returned
 	asked error // why the engine ended the context, nil if it did not
 	timer timer
+	early *early
 	lease *lease // of one that runs outside of the engine, whose worker is nil
 	state State  // what the attempt came to
 }

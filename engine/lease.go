@@ -55,12 +55,16 @@ var errHandedBack = errors.New("handed back")
 type Stored struct {
 	commit *commit     // nil without a store, or if err says it all
 	save   *SaveChange // of commit; nil if it is none
+	early  *early      // nil if it did not come early
 	err    error
 }
 
 // Wait returns when the change is as durable as Config.Store promises. Errors: ctx's,
 // ErrStoreFailed; of a checkpoint ErrStorageFull and ErrStale.
 func (s *Stored) Wait(ctx context.Context) error {
+	if s.early != nil {
+		return s.early.wait(ctx)
+	}
 	if s.commit == nil {
 		return s.err
 	}
@@ -71,7 +75,8 @@ func (s *Stored) Wait(ctx context.Context) error {
 }
 
 // Settle ends an attempt that runs outside of the engine, with what a Handler would have
-// returned; Lost and HandBack besides. The error is ErrStale if the lease is not a running
+// returned; Lost and HandBack besides. Of one whose handler has not returned Detach yet,
+// Stored waits until it has; it is ErrStale then if the handler returned anything else. The error is ErrStale if the lease is not a running
 // attempt's; if it was settled before, Stored is not nil then and says when that is stored.
 // With a Store also ErrStoreFailed, and ErrDraining when the engine ends: settle it again
 // after the restart, see Resume.
@@ -81,28 +86,54 @@ func (e *Engine) Settle(l Lease, result Result, err error) (*Stored, error) {
 		reported = newFailed(err)
 	}
 	e.mu.Lock()
-	a, known := e.leased(l)
-	if known != nil {
+	a, known := e.attemptOf(l)
+	switch {
+	case known != nil:
 		before := e.settledBefore(l)
 		e.mu.Unlock()
 		return before, known
+	case a.lease == nil:
+		stored, err := a.settleEarly(result, reported)
+		e.mu.Unlock()
+		return stored, err
 	}
+	stored := e.settleOutside(a, result, reported)
+	e.unlock()
+	if a.over {
+		e.report(a)
+	}
+	return stored, nil
+}
+
+// settleOutside ends an attempt with what is reported of it. The caller holds mu, and reports
+// the attempt if it is over.
+func (e *Engine) settleOutside(a *attempt, result Result, reported *failed) *Stored {
+	now := time.Now()
 	a.result, a.failed = result, reported
 	a.boundResult()
 	if wait, again := a.detached(); again {
-		a.extend(wait, time.Now())
-		e.unlock()
-		return &Stored{}, nil
+		a.extend(wait, now)
+		return &Stored{}
 	}
-	e.finish(a, time.Now())
-	stored := e.onItsWay(a.record.settling)
-	e.unlock()
-	e.report(a)
-	return stored, nil
+	e.finish(a, now)
+	return e.onItsWay(a.record.settling)
 }
 
 // leased returns the attempt of a lease. The caller holds mu.
 func (e *Engine) leased(l Lease) (*attempt, error) {
+	a, err := e.attemptOf(l)
+	if err == nil && a.lease == nil {
+		return nil, notRunning(l)
+	}
+	return a, err
+}
+
+func notRunning(l Lease) error {
+	return fmt.Errorf("%w: attempt %d of %s is not running", ErrStale, l.Attempt, l.ID)
+}
+
+// attemptOf returns a running attempt, outside of the engine or not. The caller holds mu.
+func (e *Engine) attemptOf(l Lease) (*attempt, error) {
 	if e.durable != nil && e.durable.err != nil {
 		return nil, e.durable.err
 	}
@@ -110,8 +141,8 @@ func (e *Engine) leased(l Lease) (*attempt, error) {
 	if r == nil && e.durable != nil && e.draining {
 		return nil, ErrDraining // it may be among those that Drain left alone
 	}
-	if r == nil || r.attempt == nil || r.attempt.lease == nil || r.attempt.over || r.attempts != l.Attempt {
-		return nil, fmt.Errorf("%w: attempt %d of %s is not running", ErrStale, l.Attempt, l.ID)
+	if r == nil || r.attempt == nil || r.attempt.over || r.attempts != l.Attempt {
+		return nil, notRunning(l)
 	}
 	return r.attempt, nil
 }
@@ -120,8 +151,8 @@ func (e *Engine) leased(l Lease) (*attempt, error) {
 // long ago. The caller holds mu.
 func (e *Engine) settledBefore(l Lease) *Stored {
 	r := e.table.byID[l.ID]
-	if r == nil || r.settling == nil || r.attempts != l.Attempt {
-		return nil
+	if r == nil || r.settling == nil || r.attempts != l.Attempt || r.state == StateQueued {
+		return nil // StateQueued: another attempt was handed back that did not begin
 	}
 	return &Stored{commit: r.settling}
 }
@@ -143,8 +174,9 @@ func (e *Engine) Extend(d time.Duration, leases ...Lease) (stale []Lease) {
 	e.mu.Lock()
 	defer e.unlock()
 	for _, l := range leases {
-		a, err := e.leased(l)
+		a, err := e.attemptOf(l)
 		switch {
+		case err == nil && a.lease == nil: // its handler may detach it yet
 		case err == nil:
 			a.extend(d, now)
 		case errors.Is(err, ErrStale): // not of an engine that ends, or whose store failed
@@ -171,7 +203,7 @@ func (a *attempt) extend(d time.Duration, now time.Time) {
 // ErrStale, ErrStoreFailed, ErrDraining.
 func (e *Engine) ReportProgress(l Lease, fraction float64, note string) error {
 	e.mu.Lock()
-	a, err := e.leased(l)
+	a, err := e.attemptOf(l)
 	e.mu.Unlock()
 	if err == nil {
 		a.reportProgress(fraction, note)
@@ -187,11 +219,11 @@ func (e *Engine) Save(l Lease, data []byte) (*Stored, error) {
 	}
 	e.mu.Lock()
 	defer e.unlock()
-	r := e.table.byID[l.ID]
-	if r == nil || r.attempt == nil || r.attempt.over || r.attempts != l.Attempt {
-		_, err := e.leased(l)
+	a, err := e.attemptOf(l)
+	if err != nil {
 		return nil, err
 	}
+	r := a.record
 	p := r.needPlan()
 	r.size += int64(len(data) - len(p.checkpoint))
 	p.checkpoint = data

@@ -30,8 +30,18 @@ func (e *Engine) Resume(ctx context.Context, c *Consumer, l Lease, d time.Durati
 	if err == nil {
 		e.rebind(a, c, time.Now().Add(d))
 	}
-	away := err != nil && e.durable != nil && e.table.byID[l.ID] == nil && !e.draining
+	away := err != nil && e.durable != nil && !e.draining
+	var leaving *commit
+	if r := e.table.byID[l.ID]; away && r != nil {
+		leaving = r.settling // if it was claimed to run again, and put off
+		away = leaving != nil
+	}
 	e.unlock()
+	if leaving != nil {
+		if err := leaving.wait(ctx); err != nil {
+			return err
+		}
+	}
 	if away {
 		return e.resumeStored(ctx, c, l, d)
 	}

@@ -11,6 +11,9 @@ func (c *Consumer) Poll() (Work, error) { return c.collect() }
 
 // Ready reports whether Wait returns at once.
 func (s *Stored) Ready() bool {
+	if s.early != nil {
+		return s.early.ready()
+	}
 	if s.commit == nil {
 		return true
 	}

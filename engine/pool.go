@@ -212,8 +212,10 @@ func (e *Engine) finish(a *attempt, now time.Time) {
 	e.deadlines.remove(&a.timer)
 	if wait, detached := a.detached(); detached {
 		e.detach(a, wait, now)
+		e.settleDetached(a)
 		return
 	}
+	a.refuseEarly()
 	t.duration.observe(now.Sub(a.began))
 	t.running--
 	if a.lease != nil {
@@ -288,6 +290,9 @@ func (e *Engine) countOutcome(t *messageType, state State, now time.Time) {
 // what its handler returned: the attempt is kept with its message. The caller is its
 // worker.
 func (e *Engine) report(a *attempt) {
+	if a.early != nil && a.early.attempt != nil {
+		defer e.report(a.early.attempt)
+	}
 	failed := a.failed
 	a.failed, a.result = nil, Result{}
 	if a.observed != nil {
