@@ -1,5 +1,5 @@
 // Package activemessage is the front page of the module, and holds the contracts
-// of its HTTP interface and of its streams.
+// of its HTTP interface, of its streams and of the server's configuration file.
 //
 // A message has a type, data, and a response notification. The handler that is
 // registered for the type runs it on a bounded pool, and how that ended goes to
@@ -32,8 +32,16 @@ var openAPI []byte // never written to
 //go:embed asyncapi.yaml
 var asyncAPI []byte // never written to
 
+//go:embed config.schema.json
+var configSchema []byte // never written to
+
 // OpenAPI returns a copy of the OpenAPI 3.1 document, in YAML, for api.Config.
 func OpenAPI() []byte { return slices.Clone(openAPI) }
 
 // AsyncAPI returns a copy of the AsyncAPI 3.1 document, in YAML, for api.Config.
 func AsyncAPI() []byte { return slices.Clone(asyncAPI) }
+
+// ConfigSchema returns a copy of the JSON Schema (2020-12) of the server's configuration
+// file. Beside the standard's keywords it has patternErrorMessage, errorMessage and
+// doNotSuggest, which editors know as VS Code's: words for those who edit the file.
+func ConfigSchema() []byte { return slices.Clone(configSchema) }
