@@ -133,6 +133,10 @@ func TestARetryOfAnUnregisteredTypeRuns(t *testing.T) {
 		if s, err := e.Wait(ctx, r.ID); err != nil {
 			t.Errorf("after an hour: %s, %d runs: %v", s.State, runs.Load(), err)
 		}
+		synctest.Wait()
+		if s, err := e.Get(r.ID); err != nil || s.MaxAttempts != engine.DefaultMaxAttempts || s.Timeout != engine.DefaultTimeout {
+			t.Errorf("of a type that is gone: %d attempts at most, timeout %s, %v", s.MaxAttempts, s.Timeout, err)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -150,7 +151,7 @@ func (r *record) tightened() (maxAttempts int, timeout time.Duration) {
 // tightened is what is in force for a message that has its own limits; 0 means that it
 // has none.
 func (p *Policy) tightened(maxAttempts int, timeout time.Duration) (int, time.Duration) {
-	limit, longest := p.MaxAttempts, max(p.Timeout, 0)
+	limit, longest := cmp.Or(p.MaxAttempts, DefaultMaxAttempts), max(p.Timeout, 0) // of a type that is not registered, too
 	if maxAttempts > 0 {
 		limit = min(limit, maxAttempts)
 	}

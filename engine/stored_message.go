@@ -58,16 +58,18 @@ func (e *Engine) statusOf(m *StoredMessage) Status {
 	s.State = m.State
 	s.MessageBytes = m.MessageBytes
 	s.Attempt, s.Lost = m.Attempt, m.Lost
-	s.MaxAttempts, s.Timeout = m.MaxAttempts, m.Timeout
 	s.CancelRequested = m.CancelRequested
 	s.StartedAt, s.FinishedAt = m.StartedAt, m.FinishedAt
 	s.DueAt, s.ExpiresAt = m.DueAt, m.ExpiresAt
 	s.Error = m.Error
 	s.Result, s.ResultBytes = m.Result, m.ResultBytes
 	s.Attempts = slices.Clone(m.Attempts)
+	var policy Policy // the default one, if the type is gone
 	if t := e.lookup(m.MessageType); t != nil {
-		s.MaxAttempts, s.Timeout = t.policy.tightened(m.MaxAttempts, m.Timeout)
+		policy = t.policy
 	}
+	policy = policy.withDefaults()
+	s.MaxAttempts, s.Timeout = policy.tightened(m.MaxAttempts, m.Timeout)
 	if n := len(s.Attempts); m.Attempt > 0 && (n == 0 || s.Attempts[n-1].Number < m.Attempt) {
 		s.Attempts = append(s.Attempts, Attempt{
 			Number:     m.Attempt,
