@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -20,6 +21,16 @@ type Source struct {
 	Connections func() int
 	// Version is the server's.
 	Version string
+	// Reloads returns what became of reloads; nil without a configuration file.
+	Reloads func() Reloads
+}
+
+// Reloads is how often the configuration was read again.
+type Reloads struct {
+	// Succeeded and Failed count; one that failed changed nothing.
+	Succeeded, Failed uint64
+	// LastSuccess is when the one in force was read.
+	LastSuccess time.Time
 }
 
 // Handler returns the scrape endpoint, over a registry of its own, with the Go
@@ -77,6 +88,8 @@ func newCollector(s Source) *collector {
 		{nameStoreFull, "1 while messages are refused because the store has no room.", nil},
 		{nameStoreMessagesForgotten, "Ended messages that retention took away.", nil},
 		{nameStoreNotificationsForgotten, "Notifications that retention took away.", nil},
+		{nameReloads, "Times the configuration was read again, by result; one that failed changed nothing.", []string{"result"}},
+		{nameReloaded, "When the configuration in force was read.", nil},
 	} {
 		c.descs[d.name] = prometheus.NewDesc(d.name, d.help, d.labels, nil)
 	}
@@ -129,6 +142,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- c.histogram(nameHandlerDuration, t.HandlerDuration, name)
 		out <- c.histogram(nameQueueWait, t.QueueWait, name)
+	}
+	if c.source.Reloads != nil {
+		reloads := c.source.Reloads()
+		counter(nameReloads, reloads.Succeeded, "ok")
+		counter(nameReloads, reloads.Failed, "failed")
+		gauge(nameReloaded, float64(reloads.LastSuccess.UnixMilli())/1000)
 	}
 	if store := s.Store; store != nil {
 		counter(nameStoreCommits, store.Commits)

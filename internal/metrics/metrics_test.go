@@ -58,6 +58,29 @@ func TestScrape(t *testing.T) {
 	lint(t, text)
 }
 
+func TestScrapeOfReloads(t *testing.T) {
+	t.Parallel()
+	answer := httptest.NewRecorder()
+	metrics.Handler(metrics.Source{
+		Engine:      func() engine.Stats { return engine.Stats{} },
+		Connections: func() int { return 0 },
+		Reloads: func() metrics.Reloads {
+			return metrics.Reloads{Succeeded: 2, Failed: 3, LastSuccess: time.Unix(1700000000, 500_000_000)}
+		},
+	}).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	text := answer.Body.String()
+	for _, line := range []string{
+		`activemessage_config_reloads_total{result="ok"} 2`,
+		`activemessage_config_reloads_total{result="failed"} 3`,
+		`activemessage_config_last_reload_success_timestamp_seconds 1.7000000005e+09`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("the scrape lacks %s", line)
+		}
+	}
+	lint(t, text)
+}
+
 func TestScrapeOfAStore(t *testing.T) {
 	t.Parallel()
 	stats := engine.Stats{

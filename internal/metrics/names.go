@@ -29,6 +29,10 @@ const (
 	nameSubscriptions          = namespace + "subscriptions"
 	nameConnections            = namespace + "websocket_connections"
 
+	// Only with a configuration file.
+	nameReloads  = namespace + "config_reloads_total"
+	nameReloaded = namespace + "config_last_reload_success_timestamp_seconds"
+
 	// Only with a store.
 	nameStoreCommits                = namespace + "store_commits_total"
 	nameStoreChanges                = namespace + "store_changes_total"
