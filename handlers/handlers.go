@@ -8,21 +8,24 @@ import (
 	"github.com/activemessage/activemessage/engine"
 )
 
-// RegisterExamples registers echo, sleep, fail, panic and count. The error is the
-// engine's, such as engine.ErrTypeRegistered.
-func RegisterExamples(e *engine.Engine) error {
+// Examples returns echo, sleep, fail, panic and count, by message type. The count of
+// those that are returned is their own.
+func Examples() map[string]engine.Handler {
 	counter := &Counter{}
-	for _, example := range []struct {
-		messageType string
-		handler     engine.Handler
-	}{
-		{"echo", engine.HandlerFunc(Echo)},
-		{"sleep", engine.HandlerFunc(Sleep)},
-		{"fail", engine.HandlerFunc(Fail)},
-		{"panic", engine.HandlerFunc(Panic)},
-		{"count", engine.Typed(counter.Count)},
-	} {
-		if err := e.Register(example.messageType, example.handler, engine.Policy{}); err != nil {
+	return map[string]engine.Handler{
+		"echo":  engine.HandlerFunc(Echo),
+		"sleep": engine.HandlerFunc(Sleep),
+		"fail":  engine.HandlerFunc(Fail),
+		"panic": engine.HandlerFunc(Panic),
+		"count": engine.Typed(counter.Count),
+	}
+}
+
+// RegisterExamples registers all Examples. The error is the engine's, such as
+// engine.ErrTypeRegistered.
+func RegisterExamples(e *engine.Engine) error {
+	for messageType, handler := range Examples() {
+		if err := e.Register(messageType, handler, engine.Policy{}); err != nil {
 			return fmt.Errorf("example handlers: %w", err)
 		}
 	}
