@@ -69,7 +69,7 @@ func TestWrongFiles(t *testing.T) {
 			`am.yaml:4:3: handlers."a\nb: c": is no message type: use 1 to 128 letters, digits and . _ - :`,
 			`am.yaml:4:14: handlers."a\nb: c": 1 is a number: use keys with values, or {}`,
 		},
-		"listen: 8080\nconcurrency: 0\nstore: sqlit\nlog_level: [a]\ndrain_timeout: -1s\nqueue_limit: 1.5\nallow_origin: a\nretain_age: {succeded: 1h, log: 1d}\nretain_bytes: {log: -1}\nhandlers:\n": {
+		"listen: 8080\nconcurrency: 0\nstore: sqlit\nlog_level: [a]\ndrain_timeout: -1s\nqueue_limit: 1.5\nallow_origin: a\nretain_age: {sucseeded: 1h, log: 1d}\nretain_bytes: {log: -1}\nhandlers:\n": {
 			"am.yaml:1:9: listen: 8080 is a number: use HOST:PORT, such as 127.0.0.1:8080",
 			"am.yaml:2:14: concurrency: 0 is out of range: use a whole number from 1 to 1000000",
 			`am.yaml:3:8: store: "sqlit" is not one of sqlite, memory; did you mean sqlite?`,
@@ -77,8 +77,8 @@ func TestWrongFiles(t *testing.T) {
 			`am.yaml:5:16: drain_timeout: "-1s": use a duration such as 500ms, 30s or 1h30m`,
 			"am.yaml:6:14: queue_limit: 1.5 is a number: use a whole number from 1 to 1000000000",
 			`am.yaml:7:15: allow_origin: "a": is text: use a list, such as [a, b]`,
-			"am.yaml:8:14: retain_age.succeded: unknown key; allowed: cancelled, expired, failed, log, succeeded; did you mean succeeded?",
-			`am.yaml:8:33: retain_age.log: "1d": use a duration such as 90m or 720h, or "0" for ever`,
+			"am.yaml:8:14: retain_age.sucseeded: unknown key; allowed: cancelled, expired, failed, log, succeeded; did you mean succeeded?",
+			`am.yaml:8:34: retain_age.log: "1d": use a duration such as 90m or 720h, or "0" for ever`,
 			"am.yaml:9:21: retain_bytes.log: -1 is out of range: use a whole number from 0 to 1125899906842624",
 			"am.yaml:10:10: handlers: is empty: use keys with values, or {}",
 		},
@@ -309,7 +309,7 @@ func TestJoin(t *testing.T) {
 
 // Whatever a file has: it is refused in words that are bounded and say where, or it is
 // what an engine takes.
-func FuzzParse(f *testing.F) {
+func FuzzFile(f *testing.F) {
 	f.Add([]byte(whole))
 	f.Add([]byte("handlers:\n  a: {exec: [a], timeout: 0.1ns}\n  b: &x {remote: {}}\n<<: *x"))
 	f.Add([]byte("? {a: b}\n: c\n\"\\0\": [1, {}, ~, .nan, 0o7, 1e400, !!binary aa]\n--- |\n a\n"))

@@ -193,15 +193,22 @@ func (r *reader) handler(name string, value any) Handler {
 			r.fault("is empty: the first element is the command", "exec", "0")
 		}
 	case e.Webhook != nil:
-		h.Webhook = &Webhook{
-			URL: e.Webhook.URL, SecretEnv: e.Webhook.SecretEnv, SecretFile: e.Webhook.SecretFile,
-			Allow: r.networks(e.Webhook.Allow), Lease: r.duration(e.Webhook.Lease, "webhook", "lease"),
-		}
-		if u, err := url.Parse(e.Webhook.URL); err != nil || u.Hostname() == "" {
-			r.fault("is not a URL: use one such as https://erp.example/hooks/invoice", "webhook", "url")
-		}
+		h.Webhook = r.webhook(&e)
 	}
 	return h
+}
+
+func (r *reader) webhook(e *entry) *Webhook {
+	if u, err := url.Parse(e.Webhook.URL); err != nil || u.Hostname() == "" {
+		r.fault("is not a URL: use one such as https://erp.example/hooks/invoice", "webhook", "url")
+	}
+	return &Webhook{
+		URL:        e.Webhook.URL,
+		SecretEnv:  e.Webhook.SecretEnv,
+		SecretFile: e.Webhook.SecretFile,
+		Allow:      r.networks(e.Webhook.Allow),
+		Lease:      r.duration(e.Webhook.Lease, "webhook", "lease"),
+	}
 }
 
 // networks reads the addresses that a webhook may lead to.
