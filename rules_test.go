@@ -88,7 +88,7 @@ func arrows() map[string][]string {
 		"client":             {},
 		"internal/contract":  {"."},
 		"internal/toolchain": {},
-		"cmd/server":         {".", "engine", "engine/sqlitestore", "api", "ws", "handlers", "internal/docs", "internal/metrics", "internal/tracing"},
+		"cmd/server":         {".", "engine", "engine/sqlitestore", "api", "ws", "handlers", "handlers/exec", "handlers/webhook", "internal/config", "internal/docs", "internal/metrics", "internal/tracing"},
 	}
 }
 

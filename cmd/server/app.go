@@ -15,7 +15,6 @@ import (
 	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/engine/sqlitestore"
-	"github.com/activemessage/activemessage/handlers"
 	"github.com/activemessage/activemessage/internal/docs"
 	"github.com/activemessage/activemessage/internal/metrics"
 	"github.com/activemessage/activemessage/internal/tracing"
@@ -34,10 +33,13 @@ const (
 // takes down in the reverse order.
 type App struct {
 	cfg      Config
+	in       *invocation // that it was started with
 	logger   *slog.Logger
 	tracing  *tracing.Tracing   // nil if off
 	store    *sqlitestore.Store // nil if in memory
 	engine   *engine.Engine
+	roster   *roster
+	reloads  reloads
 	sockets  *ws.Server
 	http     *http.Server
 	listener net.Listener
@@ -46,13 +48,14 @@ type App struct {
 }
 
 // New wires the parts. Nothing listens yet.
-func New(cfg Config, logger *slog.Logger) (*App, error) {
+func New(in *invocation, logger *slog.Logger) (*App, error) {
+	cfg := in.Config
 	ctx := context.Background()
 	traces, err := tracing.FromEnvironment(ctx, os.Getenv, version)
 	if err != nil {
 		return nil, err
 	}
-	a := &App{cfg: cfg, logger: logger, tracing: traces, failed: make(chan error, 1)}
+	a := &App{cfg: cfg, in: in, logger: logger, tracing: traces, failed: make(chan error, 1)}
 	engineConfig := engine.Config{
 		Concurrency:     cfg.Concurrency,
 		QueueLimit:      cfg.QueueLimit,
@@ -101,9 +104,11 @@ func (a *App) closeStore() error {
 }
 
 func (a *App) wire() error {
-	if err := handlers.RegisterExamples(a.engine); err != nil {
+	a.roster = newRoster(a.engine, parts{logger: a.logger, gone: a.pause})
+	if _, err := a.roster.apply(a.in); err != nil {
 		return err
 	}
+	a.reloads.stats.LastSuccess = time.Now()
 	var middleware []func(http.Handler) http.Handler
 	if a.tracing != nil {
 		middleware = append(middleware, a.tracing.Middleware)
@@ -113,15 +118,11 @@ func (a *App) wire() error {
 		return err
 	}
 	rest, err := api.New(a.engine, api.Config{
-		Middleware: middleware,
-		OpenAPI:    activemessage.OpenAPI(),
-		Docs:       reference,
-		AsyncAPI:   activemessage.AsyncAPI(),
-		Metrics: metrics.Handler(metrics.Source{
-			Engine:      a.engine.Stats,
-			Connections: func() int { return a.sockets.Stats().Connections },
-			Version:     version,
-		}),
+		Middleware:   middleware,
+		OpenAPI:      activemessage.OpenAPI(),
+		Docs:         reference,
+		AsyncAPI:     activemessage.AsyncAPI(),
+		Metrics:      a.metrics(),
 		WebSocket:    a.sockets,
 		AllowOrigins: a.cfg.AllowOrigin,
 		Logger:       a.logger,
@@ -137,6 +138,29 @@ func (a *App) wire() error {
 		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
 	}
 	return nil
+}
+
+// metrics returns the scrape endpoint.
+func (a *App) metrics() http.Handler {
+	source := metrics.Source{
+		Engine:      a.engine.Stats,
+		Connections: func() int { return a.sockets.Stats().Connections },
+		Version:     version,
+	}
+	if a.in.file != nil {
+		source.Reloads = a.reloads.snapshot
+	}
+	return metrics.Handler(source)
+}
+
+// pause keeps the messages of a type whose receiver wants no more of them, until an
+// operator takes it back.
+func (a *App) pause(messageType string) {
+	if _, err := a.engine.Reconfigure(messageType, func(p *engine.Policy) { p.Paused = true }); err != nil {
+		a.logger.Error("the receiver of a webhook is gone, and its message type could not be paused", "message_type", messageType, "error", err)
+		return
+	}
+	a.logger.Error("the receiver of a webhook is gone: its message type is paused", "message_type", messageType)
 }
 
 // Start listens and serves in a goroutine that Stop ends.
@@ -193,6 +217,9 @@ func (a *App) Stop(ctx context.Context) error {
 		if traceErr := within(ctx, closeTimeout, a.tracing.Shutdown); traceErr != nil {
 			a.logger.Warn("some spans were not exported", "error", traceErr)
 		}
+	}
+	if a.roster != nil {
+		a.roster.close()
 	}
 	if closeErr := a.closeStore(); closeErr != nil {
 		a.logger.Error("the data was not closed cleanly", "error", closeErr)

@@ -1,23 +1,24 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
 )
 
-// Config is the command line. Every flag is an AM_… environment variable too; the
-// flag wins.
+// Config is what can be set. Every flag is an AM_… environment variable too, and but for
+// those that make the server do something else, a key of the configuration file; the flag
+// wins over the environment, that over the file.
 type Config struct {
+	File            string                   `name:"config" env:"AM_CONFIG" placeholder:"FILE" help:"Configuration in YAML: settings named as the flags are, with _ for -, and the handlers. See the command schema. Reloaded on SIGHUP."`
 	Listen          string                   `default:"127.0.0.1:8080" env:"AM_LISTEN" placeholder:"HOST:PORT" help:"Address to serve on. Port 0 takes a free one, which the log tells. Default: ${default}."`
 	Data            string                   `default:"data" env:"AM_DATA" placeholder:"DIR" help:"Directory of the data; made if there is none. One server uses it at a time. Default: ./${default}."`
 	Store           string                   `default:"sqlite" enum:"sqlite,memory" env:"AM_STORE" placeholder:"STORE" help:"sqlite keeps all in --data, synced to the disk before it is acknowledged; memory forgets all with the process. Default: ${default}."`
@@ -29,6 +30,7 @@ type Config struct {
 	RetainBytes     map[string]int64         `env:"AM_RETAIN_BYTES" placeholder:"WHAT=BYTES" help:"How many bytes of each are kept, the newest. 0 means no bound. Default: ${retain_bytes}."`
 	MinFreeBytes    int64                    `default:"67108864" env:"AM_MIN_FREE_BYTES" placeholder:"BYTES" help:"New messages are refused when the disk has less than this left. Default: ${default}."`
 	AllowOrigin     []string                 `env:"AM_ALLOW_ORIGIN" placeholder:"ORIGIN" help:"Origin whose pages may use the server, such as app.example or https://*.example; repeatable. Default: its own only."`
+	CallbackURL     string                   `env:"AM_CALLBACK_URL" placeholder:"URL" help:"Public base URL of this server, which webhooks are told for settling a message later."`
 	LogLevel        slog.Level               `default:"info" env:"AM_LOG_LEVEL" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${default}."`
 	LogFormat       string                   `default:"auto" enum:"auto,text,json" env:"AM_LOG_FORMAT" placeholder:"FORMAT" help:"text, json, or auto: text on a terminal, JSON otherwise. Default: ${default}."`
 
@@ -37,66 +39,44 @@ type Config struct {
 	Version     bool   `help:"Print the version and exit."`
 }
 
-const description = `POST a typed message, a bounded pool of handlers runs it, and everyone who
-subscribed is told how it ended.
+// fault is what is wrong with a setting, which goes by its key.
+type fault struct{ setting, reason string }
 
-Try it:
-  curl -d '{"message_type":"echo","message_data":"hi","response_notification":"request_1"}' http://127.0.0.1:8080/v1/messages
-  websocat 'ws://127.0.0.1:8080/v1/ws?subscribe=request_*&since=0'`
-
-// parse reads the command line and the environment. done means that it asked for
-// no more than the help or the version, which stands on out then.
-func parse(args []string, out io.Writer, version string) (cfg Config, done bool, err error) {
-	parser, err := kong.New(&cfg,
-		kong.Name("server"),
-		kong.Description(description),
-		kong.Writers(out, out),
-		kong.Exit(func(int) { done = true }),
-		kong.Vars{"retain_age": retentionWords(ageWord), "retain_bytes": retentionWords(bytesWord)},
-	)
-	if err != nil {
-		return cfg, false, err
-	}
-	_, err = parser.Parse(args)
-	if done {
-		return cfg, true, nil
-	}
-	if err != nil {
-		return cfg, false, fmt.Errorf("%w (see --help)", err)
-	}
-	if cfg.Version {
-		_, err := fmt.Fprintln(out, version)
-		return cfg, true, err
-	}
-	return cfg, false, cfg.validate()
-}
-
-func (c Config) validate() error {
+// faults are what no flag can see alone. retain is whether anything but a file that also
+// says where the data is wants something kept.
+func (c Config) faults(retain bool) []fault {
+	var all []fault
 	for _, bound := range []struct {
-		flag  string
-		value int64
+		setting string
+		value   int64
 	}{
-		{"--concurrency", int64(c.Concurrency)},
-		{"--max-message-bytes", c.MaxMessageBytes},
-		{"--drain-timeout", int64(c.DrainTimeout)},
+		{"concurrency", int64(c.Concurrency)},
+		{"max_message_bytes", c.MaxMessageBytes},
+		{"drain_timeout", int64(c.DrainTimeout)},
 	} {
 		if bound.value <= 0 {
-			return fmt.Errorf("%s must be greater than 0", bound.flag)
+			all = append(all, fault{bound.setting, "must be greater than 0"})
 		}
 	}
 	if c.QueueLimit < 0 {
-		return errors.New("--queue-limit must not be negative")
+		all = append(all, fault{"queue_limit", "must not be negative"})
 	}
 	if _, err := c.retention(); err != nil {
-		return err
+		all = append(all, fault{"retain_age", err.Error()})
 	}
-	if c.Store == "memory" && len(c.RetainAge)+len(c.RetainBytes)+len(c.Backup) > 0 {
-		return errors.New("--retain-age, --retain-bytes and --backup are for --store=sqlite")
+	if c.Store == "memory" && (retain || c.Backup != "") {
+		all = append(all, fault{"store", "is memory: --retain-age, --retain-bytes and --backup are for sqlite"})
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("--listen %q is not HOST:PORT: %w", c.Listen, err)
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil {
+		all = append(all, fault{"listen", fmt.Sprintf("%q is not HOST:PORT: %v", c.Listen, err)})
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		all = append(all, fault{"listen", fmt.Sprintf("%q is not HOST:PORT: the port is not from 0 to 65535", c.Listen)})
 	}
-	return nil
+	if u, err := url.Parse(c.CallbackURL); c.CallbackURL != "" &&
+		(err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery+u.Fragment != "") {
+		all = append(all, fault{"callback_url", "is not a base URL: use one such as https://messages.example"})
+	}
+	return all
 }
 
 // newLogger writes for people on a terminal, for machines elsewhere.

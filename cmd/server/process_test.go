@@ -3,7 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -154,4 +157,64 @@ func (p *process) get(path string) int {
 	}
 	_ = response.Body.Close()
 	return response.StatusCode
+}
+
+// answer sends a request and decodes what comes.
+func (p *process) answer(method, path, body string, into any) {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/octet-stream")
+	if method == http.MethodPatch {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	response, err := contract.Client(p.t).Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err == nil && into != nil {
+		err = json.Unmarshal(data, into)
+	}
+	if err != nil || response.StatusCode >= http.StatusBadRequest {
+		p.t.Fatalf("%s %s: %s, %v: %s", method, path, response.Status, err, data)
+	}
+}
+
+// outcome is a message as far as these tests look at it.
+type outcome struct {
+	ID, State    string
+	Attempt      int
+	ResultBase64 string `json:"result_base64"`
+}
+
+// submitted posts a message and returns its id.
+func (p *process) submitted(messageType string) string {
+	p.t.Helper()
+	var accepted outcome
+	p.answer(http.MethodPost, "/v1/handlers/"+messageType, "hello", &accepted)
+	return accepted.ID
+}
+
+// run posts a message and returns its result.
+func (p *process) run(messageType string) string {
+	p.t.Helper()
+	result, err := base64.StdEncoding.DecodeString(p.ended(p.submitted(messageType)).ResultBase64)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(result)
+}
+
+// ended returns a message that has succeeded.
+func (p *process) ended(id string) (status outcome) {
+	p.t.Helper()
+	p.eventually("ended", func() bool {
+		p.answer(http.MethodGet, "/v1/messages/"+id, "", &status)
+		return status.State == "succeeded"
+	})
+	return status
 }
