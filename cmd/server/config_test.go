@@ -233,8 +233,10 @@ handlers: # am.yaml:2
     timeout: never
     grace: 2s # default
     retry:
-      max_attempts: 1 # default
+      max_attempts: 5 # default
       max_lost: 3 # default
+      initial: 1s # default
+      max: 5m # default
 `
 	if got != want {
 		t.Errorf("%s", got)

@@ -186,7 +186,7 @@ func TestWhatIsRead(t *testing.T) {
 	want := []config.Handler{
 		{
 			MessageType: "007",
-			Policy:      engine.Policy{Timeout: time.Minute, Grace: 3 * time.Second, Concurrency: 2},
+			Policy:      engine.Policy{Timeout: time.Minute, Grace: 3 * time.Second, Concurrency: 2, MaxAttempts: 5},
 			Exec: &config.Exec{
 				Command: []string{"a", ""}, Dir: "/tmp", Env: []string{"A=1", "HOME"}, ResultType: "image/png",
 				MaxOutputBytes: 9, KillAfter: 2 * time.Second, HideStderr: true,

@@ -103,6 +103,10 @@ type entry struct {
 	} `json:"retry"`
 }
 
+// attempts is how often a command or a webhook is tried unless the file says otherwise: both
+// say themselves what may pass, by exit code 75 or a status such as 503.
+const attempts = 5
+
 // reader reads what the schema has found good, and finds what it cannot say.
 type reader struct {
 	file *File
@@ -179,6 +183,9 @@ func (r *reader) handler(name string, value any) Handler {
 	}}
 	if e.Timeout != never {
 		h.Policy.Timeout = r.duration(e.Timeout, "timeout")
+	}
+	if h.Policy.MaxAttempts == 0 && !h.Remote {
+		h.Policy.MaxAttempts = attempts
 	}
 	if b := h.Policy.Backoff; b.Max != 0 && b.Max < b.Initial {
 		r.fault(fmt.Sprintf("%s is less than initial, %s", e.Retry.Max, e.Retry.Initial), "retry", "max")
