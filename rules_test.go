@@ -70,15 +70,16 @@ func sources(t *testing.T) []sourceFile {
 // that is not listed may import none.
 func arrows() map[string][]string {
 	return map[string][]string{
-		"api":                {"engine", "internal/wire"},
-		"ws":                 {"engine", "internal/wire"},
+		"api":                {"engine", "engine/remote", "internal/wire"},
+		"ws":                 {"engine", "engine/remote", "internal/wire"},
 		"handlers":           {"engine"},
 		"handlers/exec":      {"engine"},
 		"handlers/webhook":   {"engine"},
 		"engine/memstore":    {"engine"},
 		"engine/storetest":   {"engine", "engine/memstore"},
-		"internal/wire":      {"engine"},
-		"internal/metrics":   {"engine"},
+		"engine/remote":      {"engine"},
+		"internal/wire":      {"engine", "engine/remote"},
+		"internal/metrics":   {"engine", "engine/remote"},
 		"internal/docs":      {"internal/wire"},
 		"internal/config":    {".", "engine"},
 		"internal/tracing":   {"engine"},
@@ -88,7 +89,7 @@ func arrows() map[string][]string {
 		"client":             {},
 		"internal/contract":  {"."},
 		"internal/toolchain": {},
-		"cmd/server":         {".", "engine", "engine/sqlitestore", "api", "ws", "handlers", "handlers/exec", "handlers/webhook", "internal/config", "internal/docs", "internal/metrics", "internal/tracing"},
+		"cmd/server":         {".", "engine", "engine/remote", "engine/sqlitestore", "api", "ws", "handlers", "handlers/exec", "handlers/webhook", "internal/config", "internal/docs", "internal/metrics", "internal/tracing"},
 	}
 }
 
