@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/engine/remote"
 )
 
 // ProblemContentType is the media type of a Problem.
@@ -90,6 +91,8 @@ func problemKinds() map[string]problemKind {
 		"not_retryable":          {http.StatusConflict, "The message cannot be retried"},
 		"idempotency_key_reused": {http.StatusUnprocessableEntity, "The idempotency key was used for another message"},
 		"invalid_policy":         {http.StatusUnprocessableEntity, "Invalid policy"},
+		"invalid_work":           {http.StatusUnprocessableEntity, "Invalid request of a worker"},
+		"replaced":               {http.StatusConflict, "Another connection took over"},
 		"upgrade_required":       {http.StatusUpgradeRequired, "This is a WebSocket endpoint"},
 		"queue_full":             {http.StatusTooManyRequests, "The message type's queue is full"},
 		"server_full":            {http.StatusServiceUnavailable, "The server is full"},
@@ -115,6 +118,9 @@ func ProblemFor(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
+	if refused, ok := errors.AsType[*remote.RefusedError](err); ok {
+		return NewProblem("invalid_work", refused.Error(), FieldError{refused.Field, refused.Reason})
+	}
 	if full, ok := errors.AsType[*engine.QueueFullError](err); ok {
 		code := "server_full"
 		if full.Scope == engine.ScopeType {
@@ -128,6 +134,12 @@ func ProblemFor(err error) *Problem {
 		return InvalidAt("/"+invalidErr.Field, invalidErr.Reason)
 	}
 	switch {
+	case errors.Is(err, remote.ErrReplaced):
+		return NewProblem("replaced", "another connection of this instance took over: choose another instance for each process")
+	case errors.Is(err, remote.ErrFull):
+		p := NewProblem("server_full", "as many workers are connected as the server allows: try again after retry_after seconds")
+		p.RetryAfter = retryStore
+		return p
 	// First, for what a store failed with may be one of the others, such as a deadline.
 	case errors.Is(err, engine.ErrStorageFull):
 		p := NewProblem("storage_full", "the server has no room to keep more: try again after retry_after seconds")
@@ -152,7 +164,7 @@ func ProblemFor(err error) *Problem {
 		return NewProblem("already_ended", "the message has already ended: GET it to see how")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return NewProblem("request_timeout", "the request ended before it was answered")
-	case errors.Is(err, engine.ErrDraining):
+	case errors.Is(err, engine.ErrDraining), errors.Is(err, remote.ErrClosed):
 		p := NewProblem("draining", "the server is shutting down: send the message to another, or try again later")
 		p.RetryAfter = retryWhenDraining
 		return p
