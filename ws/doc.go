@@ -1,4 +1,5 @@
-// Package ws pushes an engine's notifications over WebSocket (RFC 6455).
+// Package ws pushes an engine's notifications over WebSocket (RFC 6455), and gives messages
+// to workers over it.
 //
 // # Usage
 //
@@ -37,6 +38,26 @@
 //
 // A peer that is silent for two and a half ping intervals, or that takes no byte
 // for Config.WriteTimeout, is cut without a code: it could not read one.
+//
+// # Workers
+//
+// NewWork serves workers, package remote's transport, on activemessage.worker.v1.json:
+//
+//	mux.Handle("GET /v1/work", ws.NewWork(workers, ws.Config{}))
+//
+// Their close codes are those above, and
+//
+//	1008  a hello that is refused, or a frame whose members cannot be; the reason says why
+//	1013  too many workers: connect again later
+//	3008  no hello, or nothing at all for three beats: connect again
+//	4001  another connection of the instance took over: do not connect again
+//
+// 1012 closes them at the server's end, after everything that they settled was confirmed. A
+// worker's connection has a goroutine that reads, one that waits for what there is to tell,
+// and a third while its socket is full: then its frames are read on, and it gets no jobs.
+// The reading goroutine answers all frames that have arrived together in one write, and waits
+// for no store. Who does not take what waits for it is not read from after 4,096 answers, and
+// cut after Config.WriteTimeout.
 //
 // # Concurrency
 //

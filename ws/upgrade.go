@@ -18,13 +18,17 @@ import (
 // be upgraded is answered with a problem document.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.upgrade(w, r); err != nil {
-		problem := wire.ProblemFor(err)
-		if problem.Status == http.StatusUpgradeRequired {
-			w.Header().Set("Connection", "Upgrade")
-			w.Header().Set("Upgrade", "websocket")
-		}
-		problem.Write(w)
+		writeRefusal(w, err)
 	}
+}
+
+func writeRefusal(w http.ResponseWriter, err error) {
+	problem := wire.ProblemFor(err)
+	if problem.Status == http.StatusUpgradeRequired {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+	}
+	problem.Write(w)
 }
 
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
@@ -57,22 +61,31 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) error {
 		c.release()
 		return err
 	}
-	hijack := &hijacker{ResponseWriter: w, timeout: s.cfg.WriteTimeout}
-	conn, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
-		Subprotocols:    []string{protocol},
-		OriginPatterns:  s.cfg.AllowOrigins,
-		CompressionMode: websocket.CompressionDisabled,
-	})
-	if err != nil {
+	conn, hijack := accept(w, r, &s.cfg, protocol)
+	if conn == nil {
 		s.remove(c)
 		c.release()
 		s.goroutines.Done()
 		return hijack.refusal
 	}
-	conn.SetReadLimit(s.cfg.ReadLimit)
 	c.start(conn, hijack.socket, hijack.reader)
 	go c.read() // counted since admit
 	return nil
+}
+
+// accept upgrades a request; the connection is nil if that is refused.
+func accept(w http.ResponseWriter, r *http.Request, cfg *Config, protocol string) (*websocket.Conn, *hijacker) {
+	hijack := &hijacker{ResponseWriter: w, timeout: cfg.WriteTimeout}
+	conn, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
+		Subprotocols:    []string{protocol},
+		OriginPatterns:  cfg.AllowOrigins,
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, hijack
+	}
+	conn.SetReadLimit(cfg.ReadLimit)
+	return conn, hijack
 }
 
 // chooseProtocol picks the first subprotocol the client offers that is spoken
