@@ -58,6 +58,8 @@ GET    /v1/handlers                  list message types
 PATCH  /v1/handlers/{message_type}   pause one, set its limits
 GET    /v1/notifications             notifications: an event stream, or a page of JSON
 GET    /v1/ws?subscribe=request_*    notifications: a WebSocket
+GET    /v1/work                      run messages: a WebSocket for workers
+POST   /v1/work/take                 run messages: take some, then POST /v1/work/{id}/beat, done or fail
 GET    /docs                         the reference
 GET    /openapi.yaml /asyncapi.yaml  the contracts
 GET    /livez /readyz /metrics       for operators

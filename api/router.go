@@ -14,6 +14,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/engine/remote"
 	"github.com/activemessage/activemessage/internal/wire"
 )
 
@@ -28,6 +29,10 @@ type Config struct {
 	Metrics http.Handler
 	// WebSocket is served at /v1/ws; nil means 404.
 	WebSocket http.Handler
+	// Work is served at /v1/work, for workers by WebSocket; nil means 404.
+	Work http.Handler
+	// Workers serves the calls below /v1/work, for workers by plain HTTP; nil means 404.
+	Workers *remote.Workers
 	// Middleware wraps every route, the first outermost, where chi has its own: inside
 	// of the router, so that the request's Pattern is known when it returns.
 	Middleware []func(http.Handler) http.Handler
@@ -133,6 +138,15 @@ func (s *server) routes(r chi.Router) {
 	}
 	if s.cfg.WebSocket != nil {
 		r.Method(http.MethodGet, "/v1/ws", s.cfg.WebSocket)
+	}
+	if s.cfg.Work != nil {
+		r.Method(http.MethodGet, "/v1/work", s.cfg.Work)
+	}
+	if s.cfg.Workers != nil {
+		r.Post("/v1/work/take", s.handle(s.takeWork))
+		r.Post("/v1/work/{id}/done", s.handle(s.finishWork))
+		r.Post("/v1/work/{id}/fail", s.handle(s.failWork))
+		r.Post("/v1/work/{id}/beat", s.handle(s.beatWork))
 	}
 }
 
