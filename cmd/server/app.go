@@ -14,6 +14,7 @@ import (
 	"github.com/activemessage/activemessage"
 	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/engine/remote"
 	"github.com/activemessage/activemessage/engine/sqlitestore"
 	"github.com/activemessage/activemessage/internal/docs"
 	"github.com/activemessage/activemessage/internal/metrics"
@@ -41,6 +42,8 @@ type App struct {
 	roster   *roster
 	reloads  reloads
 	sockets  *ws.Server
+	workers  *remote.Workers
+	work     *ws.Work
 	http     *http.Server
 	listener net.Listener
 	failed   chan error     // Serve's error; capacity 1, never closed
@@ -74,6 +77,8 @@ func New(in *invocation, logger *slog.Logger) (*App, error) {
 		return nil, errors.Join(err, a.closeStore())
 	}
 	a.sockets = ws.New(a.engine, ws.Config{AllowOrigins: cfg.AllowOrigin, Logger: logger})
+	a.workers = remote.New(a.engine, remote.Config{Drain: cfg.DrainTimeout, Logger: logger})
+	a.work = ws.NewWork(a.workers, ws.Config{AllowOrigins: cfg.AllowOrigin, Logger: logger})
 	if err := a.wire(); err != nil {
 		return nil, errors.Join(err, a.Stop(context.Background()))
 	}
@@ -124,6 +129,8 @@ func (a *App) wire() error {
 		AsyncAPI:     activemessage.AsyncAPI(),
 		Metrics:      a.metrics(),
 		WebSocket:    a.sockets,
+		Work:         a.work,
+		Workers:      a.workers,
 		AllowOrigins: a.cfg.AllowOrigin,
 		Logger:       a.logger,
 	})
@@ -145,6 +152,7 @@ func (a *App) metrics() http.Handler {
 	source := metrics.Source{
 		Engine:      a.engine.Stats,
 		Connections: func() int { return a.sockets.Stats().Connections },
+		Workers:     a.workers.Stats,
 		Version:     version,
 	}
 	if a.in.file != nil {
@@ -207,6 +215,10 @@ func (a *App) Stop(ctx context.Context) error {
 	if closeErr := within(ctx, closeTimeout, a.sockets.Shutdown); closeErr != nil {
 		a.logger.Warn("some subscribers were cut", "error", closeErr)
 	}
+	if closeErr := within(ctx, closeTimeout, a.work.Shutdown); closeErr != nil {
+		a.logger.Warn("some workers were cut", "error", closeErr)
+	}
+	a.workers.Close()
 	if a.http != nil {
 		if closeErr := within(ctx, closeTimeout, a.http.Shutdown); closeErr != nil {
 			_ = a.http.Close()

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/engine/remote"
 )
 
 // Source is what is shown.
@@ -19,6 +20,8 @@ type Source struct {
 	Engine func() engine.Stats
 	// Connections returns how many WebSockets are open.
 	Connections func() int
+	// Workers returns the counters of the workers outside; nil if there can be none.
+	Workers func() remote.Stats
 	// Version is the server's.
 	Version string
 	// Reloads returns what became of reloads; nil without a configuration file.
@@ -80,6 +83,16 @@ func newCollector(s Source) *collector {
 		{nameNotificationGaps, "Times a subscription was told that it missed notifications.", nil},
 		{nameSubscriptions, "Open subscriptions.", nil},
 		{nameConnections, "Open WebSockets.", nil},
+		{nameWorkerSessions, "Workers with a session: connected, or taking by HTTP.", nil},
+		{nameWorkerInstances, "Workers that have a session, or leases.", nil},
+		{nameWorkerLeases, "Leases that workers run.", nil},
+		{nameWorkerHandedBack, "Offers that workers did not ack.", nil},
+		{nameWorkerLost, "Leases that ended without a word, or that a worker no longer listed.", nil},
+		{nameWorkerStale, "Reports of leases that the worker did not have.", nil},
+		{nameWorkerRefused, "Hellos refused.", nil},
+		{nameWorkerMalformed, "Frames and bodies of workers that could not be read.", nil},
+		{nameWorkerReplaced, "Sessions that ended because their worker came again.", nil},
+		{nameWorkerDead, "Sessions that ended because nothing was heard any more.", nil},
 		{nameStoreCommits, "Groups of changes committed to the store.", nil},
 		{nameStoreChanges, "Changes committed to the store: submissions, claims, outcomes.", nil},
 		{nameStoreCommitDuration, "How long the store took to commit a group.", nil},
@@ -149,6 +162,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		counter(nameReloads, reloads.Failed, "failed")
 		gauge(nameReloaded, float64(reloads.LastSuccess.UnixMilli())/1000)
 	}
+	if c.source.Workers != nil {
+		c.collectWorkers(gauge, counter)
+	}
 	if store := s.Store; store != nil {
 		counter(nameStoreCommits, store.Commits)
 		counter(nameStoreChanges, store.Changes)
@@ -162,6 +178,20 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		counter(nameStoreMessagesForgotten, store.Forgotten)
 		counter(nameStoreNotificationsForgotten, store.ForgottenNotifications)
 	}
+}
+
+func (c *collector) collectWorkers(gauge func(string, float64, ...string), counter func(string, uint64, ...string)) {
+	s := c.source.Workers()
+	gauge(nameWorkerSessions, float64(s.Sessions))
+	gauge(nameWorkerInstances, float64(s.Instances))
+	gauge(nameWorkerLeases, float64(s.Leases))
+	counter(nameWorkerHandedBack, s.HandedBack)
+	counter(nameWorkerLost, s.Lost)
+	counter(nameWorkerStale, s.Stale)
+	counter(nameWorkerRefused, s.Refused)
+	counter(nameWorkerMalformed, s.Malformed)
+	counter(nameWorkerReplaced, s.Replaced)
+	counter(nameWorkerDead, s.Dead)
 }
 
 // histogram turns counts per bucket into Prometheus' cumulative ones.
