@@ -81,7 +81,15 @@ func TestAsyncAPIClientFrames(t *testing.T) {
 		for _, example := range message.Examples {
 			t.Run(message.Name+"/"+example.Name, func(t *testing.T) {
 				l := n.listen(t, messages, message.Channel, "")
+				if message.Channel == "work" && message.Name != "hello" {
+					l.send(helloFrame)
+				}
 				l.send(string(example.Payload))
+				if len(message.Replies) == 0 {
+					l.send(`{"op":"beat","held":[]}`)
+					l.await("beaten")
+					return
+				}
 				if answer := l.await(message.Replies...); answer == "error" {
 					t.Error("it is refused")
 				}
@@ -108,8 +116,10 @@ func TestAsyncAPILiveMessages(t *testing.T) {
 		text:   n.listen(t, messages, "text", "?subscribe=*&since=1"),
 		events: n.listen(t, messages, "cloudevents", "?subscribe=*&since=1"),
 		stream: n.listenToEvents(t, messages, "?since="+otherLog),
+		work:   n.listen(t, messages, "work", ""),
 	}
 	all.json.converse()
+	n.workInAllWays(all)
 	n.endInAllWays(all)
 	n.drainSlowly(all, release)
 	for _, message := range messages.Unseen() {
@@ -121,7 +131,43 @@ func TestAsyncAPILiveMessages(t *testing.T) {
 const otherLog = "00000002.5"
 
 // listeners are one of each channel; events has CloudEvents.
-type listeners struct{ json, text, events, stream *listener }
+type listeners struct{ json, text, events, stream, work *listener }
+
+// helloFrame begins a worker.
+const helloFrame = `{"op":"hello","instance":"i1","types":[{"message_type":"work","policy":{"max_attempts":2}}],"window":2,"held":[]}`
+
+// workInAllWays has a worker told everything but the server's end.
+func (n *node) workInAllWays(all *listeners) {
+	n.t.Helper()
+	const lease = `"id":"` + unknown + `","lease":1`
+	for _, c := range []struct{ frame, answer string }{
+		{helloFrame, "welcome"},
+		{`{"op":"ack",` + lease + `}`, "stop"},
+		{`{"op":"progress",` + lease + `,"fraction":0.5}`, "stop"},
+		{`{"op":"done",` + lease + `}`, "settled"},
+		{`{"op":"beat","held":[{` + lease + `}]}`, "beaten"},
+		{`{"op":"dance","held":7}`, ""},
+	} {
+		all.work.send(c.frame)
+		if c.answer != "" {
+			all.work.await(c.answer)
+		}
+	}
+	for _, s := range []engine.Submission{
+		{MessageType: "work", MessageData: []byte("{\n}"), ContentType: jsonType, Key: "k", Metadata: map[string]string{"a": "b"}},
+		{MessageType: "work", MessageData: []byte{0, 1}, ContentType: "image/png", Origin: &engine.Origin{
+			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Tracestate: "vendor=1",
+		}},
+	} {
+		receipt, err := n.engine.Submit(n.t.Context(), s)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		all.work.await("job")
+		all.work.send(`{"op":"done","id":"` + receipt.ID.String() + `","lease":1,"data":[1]}`)
+		all.work.await("settled")
+	}
+}
 
 // listener reads one stream to its end and holds it against asyncapi.yaml.
 type listener struct {
@@ -195,8 +241,14 @@ func (n *node) listen(t *testing.T, messages *contract.Messages, channel, query 
 	t.Helper()
 	l := newListener(t, messages, channel)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	protocol := map[string]string{"json": ws.ProtocolJSON, "text": ws.ProtocolText, "cloudevents": ws.ProtocolCloudEvents}[channel]
-	conn, _, err := websocket.Dial(ctx, n.URL+"/v1/ws"+query, &websocket.DialOptions{Subprotocols: []string{protocol}})
+	protocol := map[string]string{
+		"json": ws.ProtocolJSON, "text": ws.ProtocolText, "cloudevents": ws.ProtocolCloudEvents, "work": ws.ProtocolWork,
+	}[channel]
+	path := "/v1/ws"
+	if channel == "work" {
+		path = "/v1/work"
+	}
+	conn, _, err := websocket.Dial(ctx, n.URL+path+query, &websocket.DialOptions{Subprotocols: []string{protocol}})
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -227,7 +279,12 @@ func identify(channel string, frame []byte) (name string, payload []byte) {
 	}
 	var head struct{ Op, Type string }
 	_ = json.Unmarshal(frame, &head) // what is no JSON has no name
-	if channel == "json" {
+	switch {
+	case channel == "work" && head.Op == "beat":
+		return "beaten", frame // a worker's has other members
+	case channel == "work" && head.Op == "drain":
+		return "draining", frame
+	case channel != "cloudevents":
 		return head.Op, frame
 	}
 	return head.Type, frame
@@ -404,13 +461,14 @@ func (n *node) drainSlowly(all *listeners, release chan<- struct{}) {
 	go func() { drained <- n.engine.Drain(ctx) }()
 	all.json.await("draining")
 	all.stream.await("draining")
+	all.work.await("draining")
 	all.json.send(`{"op":"submit","message_type":"echo"}`)
 	all.json.await("error")
 	close(release)
-	if err := errors.Join(<-drained, n.sockets.Shutdown(ctx), all.stream.end()); err != nil {
+	if err := errors.Join(<-drained, n.sockets.Shutdown(ctx), n.work.Shutdown(ctx), all.stream.end()); err != nil {
 		n.t.Error(err)
 	}
-	for _, l := range []*listener{all.json, all.text, all.events} {
+	for _, l := range []*listener{all.json, all.text, all.events, all.work} {
 		if err := l.end(); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
 			n.t.Errorf("%s ended with %v", l.channel, err)
 		}

@@ -118,6 +118,8 @@ func TestContract(t *testing.T) {
 	t.Run("update", func(t *testing.T) { testUpdate(t, checker) })
 	t.Run("cancel", func(t *testing.T) { testCancel(t, checker) })
 	t.Run("operate", func(t *testing.T) { testOperate(t, checker) })
+	t.Run("work", func(t *testing.T) { testWork(t, checker) })
+	t.Run("too many workers", func(t *testing.T) { testTooManyWorkers(t, checker) })
 	t.Run("full", func(t *testing.T) { testFull(t, checker) })
 	t.Run("storage full", func(t *testing.T) { testStorageFull(t, checker) })
 	t.Run("store failed", func(t *testing.T) { testStoreFailed(t, checker) })
@@ -410,6 +412,11 @@ func testOperate(t *testing.T, checker *contract.Checker) {
 		"socket cursor":      {"GET", "/v1/ws?subscribe=*&since=x", "", handshake(), false, 400, "malformed_request"},
 		"socket cross-site":  {"GET", "/v1/ws", "", handshake("Origin", "https://evil.example"), false, 403, "cross_origin"},
 		"socket without one": {"GET", "/v1/ws", "", nil, false, 426, "upgrade_required"},
+		"work socket":        {"GET", "/v1/work", "", handshake("Sec-WebSocket-Protocol", "activemessage.worker.v1.json"), false, 101, ""},
+		"work parameter":     {"GET", "/v1/work?window=1", "", handshake(), false, 400, "malformed_request"},
+		"work protocol":      {"GET", "/v1/work", "", handshake("Sec-WebSocket-Protocol", "activemessage.v1.json"), false, 400, "malformed_request"},
+		"work cross-site":    {"GET", "/v1/work", "", handshake("Origin", "https://evil.example"), false, 403, "cross_origin"},
+		"work without one":   {"GET", "/v1/work", "", nil, false, 426, "upgrade_required"},
 	})
 }
 
@@ -454,6 +461,10 @@ func testStoreFailed(t *testing.T, checker *contract.Checker) {
 		"cancel": {"DELETE", "/v1/messages/" + id, "", nil, false, 503, "store_failed"},
 		"submit": {"POST", "/v1/messages", `{"message_type":"echo"}`, asJSON(), false, 503, "store_failed"},
 	})
+	<-n.engine.Failed()
+	for _, what := range []string{"done", "fail", "beat"} {
+		n.do(t, call{"POST", "/v1/work/" + id + "/" + what, `{"lease":1}`, asJSON(), false, 503, "store_failed"})
+	}
 }
 
 func testDraining(t *testing.T, checker *contract.Checker) {
@@ -466,6 +477,7 @@ func testDraining(t *testing.T, checker *contract.Checker) {
 		"json":   {"POST", "/v1/messages", `{"message_type":"echo"}`, asJSON(), false, 503, "draining"},
 		"bytes":  {"POST", "/v1/handlers/echo", "x", nil, false, 503, "draining"},
 		"socket": {"GET", "/v1/ws?subscribe=a", "", handshake(), false, 503, "draining"},
+		"take":   {"POST", "/v1/work/take", `{"instance":"i","types":[{"message_type":"work"}],"window":1}`, asJSON(), false, 503, "draining"},
 		"ready":  {"GET", "/readyz", "", nil, false, 503, "not_ready"},
 		"live":   {"GET", "/livez", "", nil, false, 200, ""},
 	})

@@ -32,6 +32,11 @@ func TestExamples(t *testing.T) {
 					r.Header.Set(name, value)
 				}
 			}
+			if r.URL.Path == "/v1/work" {
+				for name, value := range handshake() {
+					r.Header.Set(name, value)
+				}
+			}
 			if strings.Contains(r.URL.RawQuery, "limit=") {
 				r.Header.Set("Accept", "application/json") // an event stream has no limit
 			}

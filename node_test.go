@@ -2,6 +2,7 @@ package activemessage_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"github.com/activemessage/activemessage"
 	"github.com/activemessage/activemessage/api"
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/engine/remote"
 	"github.com/activemessage/activemessage/handlers"
 	"github.com/activemessage/activemessage/internal/contract"
 	"github.com/activemessage/activemessage/internal/docs"
@@ -24,6 +26,8 @@ type node struct {
 	t       tester
 	engine  *engine.Engine
 	sockets *ws.Server
+	workers *remote.Workers
+	work    *ws.Work
 	routes  chi.Routes
 	// blocked has an element for each block handler that began.
 	blocked chan struct{}
@@ -67,6 +71,8 @@ func newWrappedNode(t tester, cfg engine.Config, maxWait time.Duration, wrap fun
 	n.register("retry", engine.HandlerFunc(failOnce), engine.Policy{MaxAttempts: 2, Backoff: engine.Backoff{Initial: time.Millisecond}})
 	n.register("block", engine.HandlerFunc(n.block), engine.Policy{Concurrency: 1, QueueLimit: 1, Timeout: -1})
 	n.sockets = ws.New(e, ws.Config{CloseSpread: time.Millisecond})
+	n.workers = remote.New(e, remote.Config{})
+	n.work = ws.NewWork(n.workers, ws.Config{CloseSpread: time.Millisecond})
 	reference, err := docs.Handler()
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +83,8 @@ func newWrappedNode(t tester, cfg engine.Config, maxWait time.Duration, wrap fun
 		AsyncAPI:    activemessage.AsyncAPI(),
 		Metrics:     http.HandlerFunc(metrics),
 		WebSocket:   n.sockets,
+		Work:        n.work,
+		Workers:     n.workers,
 		BodyTimeout: 100 * time.Millisecond,
 		MaxWait:     maxWait,
 		MaxStreams:  maxStreams,
@@ -135,9 +143,10 @@ func (n *node) stop() {
 	_ = n.engine.Drain(now) // its error is that now has ended
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := n.sockets.Shutdown(ctx); err != nil {
+	if err := errors.Join(n.sockets.Shutdown(ctx), n.work.Shutdown(ctx)); err != nil {
 		n.t.Error(err)
 	}
+	n.workers.Close()
 	n.Client().CloseIdleConnections()
 	n.Close()
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func (c *tally) verify(t *testing.T, generator *contract.Generator) {
 }
 
 // drawn leaves the upgrade out, whose answer is no HTTP any more.
-func drawn(o contract.Operation) bool { return o.Path != "/v1/ws" }
+func drawn(o contract.Operation) bool { return o.Path != "/v1/ws" && o.Path != "/v1/work" }
 
 // weighted lists the operations that do something more often than the texts.
 func weighted(operations []contract.Operation) []contract.Operation {
@@ -139,6 +140,7 @@ type session struct {
 
 func newSession(t *rapid.T, checker *contract.Checker, tally *tally) *session {
 	n := newWrappedNode(t, engine.Config{QueueLimit: 100_000}, propertyWait, func(h http.Handler) http.Handler { return h })
+	n.register("outside", engine.Outside(), engine.Policy{})
 	now := time.Now()
 	ids := []string{n.run("echo", `{"a":1}`), n.run("fail", `{}`)}
 	for range 3 { // to be cancelled
@@ -158,7 +160,7 @@ func newSession(t *rapid.T, checker *contract.Checker, tally *tally) *session {
 // known are values that mean something here, by the name of a member or a
 // parameter: a random one would mostly be refused, and reach nothing.
 func (s *session) known(name string) []string {
-	types, prefixes := []string{"echo", "fail", "retry", "block"}, []string{"request_1", "request_2"}
+	types, prefixes := []string{"echo", "fail", "retry", "block", "outside", "outside"}, []string{"request_1", "request_2"}
 	durations := []string{"1ms", "1.5s", "1m30s"}
 	return map[string][]string{
 		"message_type": types, "type": types,
@@ -361,6 +363,14 @@ func pointsInto(r *contract.Request, pointer, detail string) bool {
 		return err != nil && strings.Contains(r.Header.Get("Content-Type"), "json")
 	}
 	for token := range strings.SplitSeq(pointer[1:], "/") {
+		if list, is := at.([]any); is {
+			n, err := strconv.Atoi(token)
+			if err != nil || n < 0 || n >= len(list) {
+				return false
+			}
+			at = list[n]
+			continue
+		}
 		inside, _ := at.(map[string]any)
 		member, has := inside[strings.NewReplacer("~1", "/", "~0", "~").Replace(token)]
 		if !has {
@@ -383,7 +393,7 @@ func pointsElsewhere(r *contract.Request, pointer string) bool {
 		return event
 	case pointer == "{message_type}":
 		return strings.Contains(r.Operation.Path, pointer)
-	case pointer == "/backoff/max": // which its default stands for
+	case strings.HasSuffix(pointer, "/backoff/max"): // which its default stands for
 		return bytes.Contains(r.Body, []byte(`"initial"`))
 	case pointer == "/metadata": // parameters that begin with it
 		return strings.Contains(r.Query, "metadata")
@@ -466,7 +476,11 @@ func excuses() []excuse {
 		{anywhere, "is not after the time at which the message is due", ""},
 		{anywhere, "than this message type allows", ""},
 		{anywhere, "is more than the server's", ""},
-		{"/backoff/max", "is less than initial", ""},
+		{anywhere, "is less than initial", ""},
+		// A worker's instance and types.
+		{anywhere, "is run by the server itself", ""},
+		{anywhere, `^"\.+" cannot stand in a path`, ""},
+		{"/instance", `has \d+ bytes: use at most`, ""},
 		// Lengths count characters for JSON Schema, and bytes here.
 		{anywhere, "bytes are too long", ""},
 		// In words only.

@@ -56,6 +56,27 @@ func (e Durability) Valid() bool {
 	}
 }
 
+// Defines values for FailedKind.
+const (
+	FailedKindPermanent FailedKind = "permanent"
+	FailedKindRetry     FailedKind = "retry"
+	FailedKindSnooze    FailedKind = "snooze"
+)
+
+// Valid indicates whether the value is a known member of the FailedKind enum.
+func (e FailedKind) Valid() bool {
+	switch e {
+	case FailedKindPermanent:
+		return true
+	case FailedKindRetry:
+		return true
+	case FailedKindSnooze:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeAlreadyEnded         ProblemCode = "already_ended"
@@ -65,6 +86,7 @@ const (
 	ProblemCodeInternalError        ProblemCode = "internal_error"
 	ProblemCodeInvalidMessage       ProblemCode = "invalid_message"
 	ProblemCodeInvalidPolicy        ProblemCode = "invalid_policy"
+	ProblemCodeInvalidWork          ProblemCode = "invalid_work"
 	ProblemCodeMalformedJSON        ProblemCode = "malformed_json"
 	ProblemCodeMalformedRequest     ProblemCode = "malformed_request"
 	ProblemCodeMessageNotFound      ProblemCode = "message_not_found"
@@ -75,6 +97,7 @@ const (
 	ProblemCodeNotReady             ProblemCode = "not_ready"
 	ProblemCodeNotRetryable         ProblemCode = "not_retryable"
 	ProblemCodeQueueFull            ProblemCode = "queue_full"
+	ProblemCodeReplaced             ProblemCode = "replaced"
 	ProblemCodeRequestTimeout       ProblemCode = "request_timeout"
 	ProblemCodeResultNotReady       ProblemCode = "result_not_ready"
 	ProblemCodeResultUnavailable    ProblemCode = "result_unavailable"
@@ -103,6 +126,8 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeInvalidPolicy:
 		return true
+	case ProblemCodeInvalidWork:
+		return true
 	case ProblemCodeMalformedJSON:
 		return true
 	case ProblemCodeMalformedRequest:
@@ -123,6 +148,8 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeQueueFull:
 		return true
+	case ProblemCodeReplaced:
+		return true
 	case ProblemCodeRequestTimeout:
 		return true
 	case ProblemCodeResultNotReady:
@@ -140,6 +167,21 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeUnsupportedMediaType:
 		return true
 	case ProblemCodeUpgradeRequired:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReportedStale.
+const (
+	ReportedStaleTrue ReportedStale = true
+)
+
+// Valid indicates whether the value is a known member of the ReportedStale enum.
+func (e ReportedStale) Valid() bool {
+	switch e {
+	case ReportedStaleTrue:
 		return true
 	default:
 		return false
@@ -176,6 +218,30 @@ func (e State) Valid() bool {
 	case StateScheduled:
 		return true
 	case StateSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StopReason.
+const (
+	StopReasonCancelled StopReason = "cancelled"
+	StopReasonDrain     StopReason = "drain"
+	StopReasonStale     StopReason = "stale"
+	StopReasonTimeout   StopReason = "timeout"
+)
+
+// Valid indicates whether the value is a known member of the StopReason enum.
+func (e StopReason) Valid() bool {
+	switch e {
+	case StopReasonCancelled:
+		return true
+	case StopReasonDrain:
+		return true
+	case StopReasonStale:
+		return true
+	case StopReasonTimeout:
 		return true
 	default:
 		return false
@@ -229,7 +295,7 @@ type BatchItem struct {
 	// (errors say which member), unknown_message_type (no such handler), message_not_found, not_found,
 	// method_not_allowed (see Allow), already_ended, result_not_ready, result_unavailable, message_too_large,
 	// request_timeout, unsupported_media_type, not_acceptable, cross_origin (see --allow-origin), upgrade_required,
-	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, storage_full, draining and not_ready (try
+	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, invalid_work (of a worker), replaced, queue_full, server_full, storage_full, draining and not_ready (try
 	// again later), store_failed (whether a message was accepted is not known: send it again with its idempotency key), internal_error.
 	Problem *Problem `json:"problem,omitempty"`
 	Receipt *Receipt `json:"receipt,omitempty"`
@@ -258,6 +324,21 @@ type CloudEvent struct {
 // CloudEventSpecversion defines model for CloudEvent.Specversion.
 type CloudEventSpecversion string
 
+// Done A result; an empty one without data and data_base64.
+type Done struct {
+	// ContentType The result's media type; application/json for data, application/octet-stream for data_base64 without it.
+	ContentType string `json:"content_type,omitempty,omitzero"`
+
+	// Data Any JSON.
+	Data interface{} `json:"data,omitempty,omitzero"`
+
+	// DataBase64 Any bytes, instead of data.
+	DataBase64 []byte `json:"data_base64,omitempty,omitzero"`
+
+	// Lease Repeats the job's lease.
+	Lease LeaseNumber `json:"lease"`
+}
+
 // Durability What the accepted message survives: memory, nothing; os, the end of the server's process, but not of its machine; fsync,
 // power loss; replicated, the loss of the machine.
 type Durability string
@@ -275,6 +356,42 @@ type EventContext struct {
 	Time    time.Time `json:"time,omitempty,omitzero"`
 	Type    string    `json:"type"`
 }
+
+// Extended defines model for Extended.
+type Extended struct {
+	// ID The message's id.
+	ID WorkID `json:"id"`
+
+	// Lease Repeats the job's lease.
+	Lease LeaseNumber `json:"lease"`
+
+	// LeaseMs How long it runs on from now on.
+	LeaseMs int `json:"lease_ms"`
+
+	// Stop Cancelled, timeout, drain: settle it within the type's grace. Stale: it has ended, or is another worker's.
+	Stop StopReason `json:"stop,omitempty,omitzero"`
+}
+
+// Failed defines model for Failed.
+type Failed struct {
+	// AfterMs After what time another attempt starts.
+	AfterMs int64 `json:"after_ms,omitempty,omitzero"`
+
+	// Code For programs; handler_failed without it. Cut to 64 bytes.
+	Code string `json:"code,omitempty,omitzero"`
+
+	// Kind What follows; retry without it.
+	Kind FailedKind `json:"kind,omitempty,omitzero"`
+
+	// Lease Repeats the job's lease.
+	Lease LeaseNumber `json:"lease"`
+
+	// Message For people: the text of the notification. Cut to 4 KiB.
+	Message string `json:"message,omitempty,omitzero"`
+}
+
+// FailedKind What follows; retry without it.
+type FailedKind string
 
 // FieldError One thing that is wrong in a request.
 type FieldError struct {
@@ -342,6 +459,52 @@ type IdempotencyKey = string
 //
 // Examples: 1h
 type IdempotencyTTL = string
+
+// Job A message to run. Without message_data and message_data_base64 its data is empty.
+type Job struct {
+	Attempt int `json:"attempt"`
+
+	// Checkpoint What an earlier attempt saved last, if it is JSON.
+	Checkpoint interface{} `json:"checkpoint,omitempty,omitzero"`
+
+	// CheckpointBase64 The same, if it is not.
+	CheckpointBase64 []byte `json:"checkpoint_base64,omitempty,omitzero"`
+	ContentType      string `json:"content_type,omitempty,omitzero"`
+
+	// Deadline When the attempt's timeout passes.
+	Deadline time.Time `json:"deadline,omitempty,omitzero"`
+
+	// ID The message's id.
+	ID  WorkID `json:"id"`
+	Key string `json:"key,omitempty,omitzero"`
+
+	// Lease Repeats the job's lease.
+	Lease       LeaseNumber `json:"lease"`
+	MaxAttempts int         `json:"max_attempts"`
+
+	// MessageData The data, if it is JSON.
+	MessageData interface{} `json:"message_data,omitempty,omitzero"`
+
+	// MessageDataBase64 The data, if it is not.
+	MessageDataBase64    []byte   `json:"message_data_base64,omitempty,omitzero"`
+	MessageType          string   `json:"message_type"`
+	Metadata             Metadata `json:"metadata,omitempty,omitzero"`
+	ResponseNotification string   `json:"response_notification,omitempty,omitzero"`
+	Traceparent          string   `json:"traceparent,omitempty,omitzero"`
+	Tracestate           string   `json:"tracestate,omitempty,omitzero"`
+}
+
+// Lease An attempt that a worker was given.
+type Lease struct {
+	// ID The message's id.
+	ID WorkID `json:"id"`
+
+	// Lease Repeats the job's lease.
+	Lease LeaseNumber `json:"lease"`
+}
+
+// LeaseNumber Repeats the job's lease.
+type LeaseNumber = int
 
 // Message defines model for Message.
 type Message struct {
@@ -528,7 +691,7 @@ type Priority = int
 // (errors say which member), unknown_message_type (no such handler), message_not_found, not_found,
 // method_not_allowed (see Allow), already_ended, result_not_ready, result_unavailable, message_too_large,
 // request_timeout, unsupported_media_type, not_acceptable, cross_origin (see --allow-origin), upgrade_required,
-// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, storage_full, draining and not_ready (try
+// idempotency_key_reused (take a new key), not_retryable, invalid_policy, invalid_work (of a worker), replaced, queue_full, server_full, storage_full, draining and not_ready (try
 // again later), store_failed (whether a message was accepted is not known: send it again with its idempotency key), internal_error.
 type Problem struct {
 	Code   ProblemCode  `json:"code"`
@@ -569,6 +732,21 @@ type Receipt struct {
 	State State `json:"state"`
 }
 
+// Reported defines model for Reported.
+type Reported struct {
+	// ID The message's id.
+	ID WorkID `json:"id"`
+
+	// Lease Repeats the job's lease.
+	Lease LeaseNumber `json:"lease"`
+
+	// Stale The report came too late, and changed nothing.
+	Stale ReportedStale `json:"stale,omitempty,omitzero"`
+}
+
+// ReportedStale The report came too late, and changed nothing.
+type ReportedStale bool
+
 // ResponseNotification A prefix without control characters that does not end in `*`.
 type ResponseNotification = string
 
@@ -580,13 +758,28 @@ type RetryAnswer struct {
 	// (errors say which member), unknown_message_type (no such handler), message_not_found, not_found,
 	// method_not_allowed (see Allow), already_ended, result_not_ready, result_unavailable, message_too_large,
 	// request_timeout, unsupported_media_type, not_acceptable, cross_origin (see --allow-origin), upgrade_required,
-	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, queue_full, server_full, storage_full, draining and not_ready (try
+	// idempotency_key_reused (take a new key), not_retryable, invalid_policy, invalid_work (of a worker), replaced, queue_full, server_full, storage_full, draining and not_ready (try
 	// again later), store_failed (whether a message was accepted is not known: send it again with its idempotency key), internal_error.
 	Stopped *Problem `json:"stopped,omitempty"`
 }
 
 // State Where a message is on its way; succeeded, failed, cancelled and expired are final.
 type State string
+
+// Stop An attempt that shall end, or has.
+type Stop struct {
+	// ID The message's id.
+	ID WorkID `json:"id"`
+
+	// Lease Repeats the job's lease.
+	Lease LeaseNumber `json:"lease"`
+
+	// Reason Cancelled, timeout, drain: settle it within the type's grace. Stale: it has ended, or is another worker's.
+	Reason StopReason `json:"reason"`
+}
+
+// StopReason Cancelled, timeout, drain: settle it within the type's grace. Stale: it has ended, or is another worker's.
+type StopReason string
 
 // Submission A message to run. Without message_data and message_data_base64 its data is empty; both at once are refused.
 type Submission struct {
@@ -646,6 +839,63 @@ type Submission struct {
 
 	// Tracestate Goes with traceparent.
 	Tracestate string `json:"tracestate,omitempty,omitzero"`
+}
+
+// Take defines model for Take.
+type Take struct {
+	// Held What it runs, or has reported and was not answered for.
+	Held []Lease `json:"held,omitempty,omitzero"`
+
+	// Instance Names the worker's process: random, and the same for its life.
+	Instance string     `json:"instance"`
+	Types    []WorkType `json:"types"`
+
+	// Window How many messages it runs at once; the server has a bound.
+	Window int `json:"window"`
+}
+
+// Taken defines model for Taken.
+type Taken struct {
+	// BeatMs How often to send a beat for what runs.
+	BeatMs int   `json:"beat_ms"`
+	Jobs   []Job `json:"jobs"`
+
+	// LeaseMs How long a message runs on of which nothing is heard.
+	LeaseMs int `json:"lease_ms"`
+
+	// Session Names the worker's session, in the server's log.
+	Session string `json:"session"`
+	Stop    []Stop `json:"stop"`
+}
+
+// WorkBeat defines model for WorkBeat.
+type WorkBeat struct {
+	// Data A checkpoint for the next attempt, any JSON.
+	Data interface{} `json:"data,omitempty,omitzero"`
+
+	// DataBase64 The same, any bytes.
+	DataBase64 []byte `json:"data_base64,omitempty,omitzero"`
+
+	// Fraction How far it is, from 0 to 1; what is beyond counts as these.
+	Fraction float32 `json:"fraction,omitempty,omitzero"`
+
+	// Lease Repeats the job's lease.
+	Lease LeaseNumber `json:"lease"`
+
+	// Note Where it is. Cut to 255 bytes.
+	Note string `json:"note,omitempty,omitzero"`
+}
+
+// WorkID The message's id.
+type WorkID = string
+
+// WorkType defines model for WorkType.
+type WorkType struct {
+	// MessageType Letters, digits and the characters `. _ - :`.
+	MessageType string `json:"message_type"`
+
+	// Policy What to change of a policy; 0 or null brings a default back.
+	Policy PolicyPatch `json:"policy,omitempty,omitzero"`
 }
 
 // AcceptedAfter defines model for AcceptedAfter.
@@ -836,6 +1086,13 @@ type ReadNotificationsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// TakeWorkParams defines parameters for TakeWork.
+type TakeWorkParams struct {
+	// Prefer `wait=10` asks to be answered with the outcome if it comes within 10 seconds, `respond-async` not to be (RFC 7240). The
+	// server waits 60 seconds at most, and says what it honoured in Preference-Applied.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // UpdateHandlerJSONRequestBody defines body for UpdateHandler for application/json ContentType.
 type UpdateHandlerJSONRequestBody = PolicyPatch
 
@@ -844,6 +1101,18 @@ type SubmitMessageJSONRequestBody = Submission
 
 // SubmitMessagesJSONRequestBody defines body for SubmitMessages for application/json ContentType.
 type SubmitMessagesJSONRequestBody = SubmitMessagesJSONBody
+
+// TakeWorkJSONRequestBody defines body for TakeWork for application/json ContentType.
+type TakeWorkJSONRequestBody = Take
+
+// BeatWorkJSONRequestBody defines body for BeatWork for application/json ContentType.
+type BeatWorkJSONRequestBody = WorkBeat
+
+// FinishWorkJSONRequestBody defines body for FinishWork for application/json ContentType.
+type FinishWorkJSONRequestBody = Done
+
+// FailWorkJSONRequestBody defines body for FailWork for application/json ContentType.
+type FailWorkJSONRequestBody = Failed
 
 // Getter for additional properties for CloudEvent. Returns the specified
 // element and whether it was found
@@ -1239,6 +1508,110 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/notifications (the `ReadNotifications` operationId).
 	ReadNotifications(ctx context.Context, params *ReadNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OpenWorkSocket Run messages, over WebSocket
+	//
+	// Upgrades to a WebSocket with the subprotocol `activemessage.worker.v1.json`, on which a worker says which message types
+	// it serves, gets messages, and settles them. asyncapi.yaml describes the frames.
+	//
+	// Corresponds with GET /v1/work (the `OpenWorkSocket` operationId).
+	OpenWorkSocket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeWorkWithBody Take messages to run
+	//
+	// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+	// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+	// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+	// server does not know is registered, with the policy that is given.
+	//
+	// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+	// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+	// nothing is concluded.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+	TakeWorkWithBody(ctx context.Context, params *TakeWorkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeWork Take messages to run
+	//
+	// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+	// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+	// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+	// server does not know is registered, with the policy that is given.
+	//
+	// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+	// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+	// nothing is concluded.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+	TakeWork(ctx context.Context, params *TakeWorkParams, body TakeWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeatWorkWithBody Say that a message still runs
+	//
+	// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+	// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+	BeatWorkWithBody(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeatWork Say that a message still runs
+	//
+	// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+	// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+	BeatWork(ctx context.Context, id MessageID, body BeatWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FinishWorkWithBody End a message that runs with a worker, with its result
+	//
+	// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+	// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+	// that it came too late, and changed nothing.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+	FinishWorkWithBody(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FinishWork End a message that runs with a worker, with its result
+	//
+	// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+	// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+	// that it came too late, and changed nothing.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+	FinishWork(ctx context.Context, id MessageID, body FinishWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailWorkWithBody End a message that runs with a worker, without a result
+	//
+	// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+	// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+	// not count.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+	FailWorkWithBody(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FailWork End a message that runs with a worker, without a result
+	//
+	// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+	// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+	// not count.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+	FailWork(ctx context.Context, id MessageID, body FailWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListHandlers List message types
@@ -1542,6 +1915,200 @@ func (c *Client) RetryMessage(ctx context.Context, id MessageID, reqEditors ...R
 // Corresponds with GET /v1/notifications (the `ReadNotifications` operationId).
 func (c *Client) ReadNotifications(ctx context.Context, params *ReadNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReadNotificationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OpenWorkSocket Run messages, over WebSocket
+//
+// Upgrades to a WebSocket with the subprotocol `activemessage.worker.v1.json`, on which a worker says which message types
+// it serves, gets messages, and settles them. asyncapi.yaml describes the frames.
+//
+// Corresponds with GET /v1/work (the `OpenWorkSocket` operationId).
+func (c *Client) OpenWorkSocket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenWorkSocketRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeWorkWithBody Take messages to run
+//
+// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+// server does not know is registered, with the policy that is given.
+//
+// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+// nothing is concluded.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+func (c *Client) TakeWorkWithBody(ctx context.Context, params *TakeWorkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeWorkRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeWork Take messages to run
+//
+// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+// server does not know is registered, with the policy that is given.
+//
+// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+// nothing is concluded.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+func (c *Client) TakeWork(ctx context.Context, params *TakeWorkParams, body TakeWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeWorkRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeatWorkWithBody Say that a message still runs
+//
+// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+func (c *Client) BeatWorkWithBody(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeatWorkRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeatWork Say that a message still runs
+//
+// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+func (c *Client) BeatWork(ctx context.Context, id MessageID, body BeatWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeatWorkRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FinishWorkWithBody End a message that runs with a worker, with its result
+//
+// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+// that it came too late, and changed nothing.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+func (c *Client) FinishWorkWithBody(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFinishWorkRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FinishWork End a message that runs with a worker, with its result
+//
+// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+// that it came too late, and changed nothing.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+func (c *Client) FinishWork(ctx context.Context, id MessageID, body FinishWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFinishWorkRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailWorkWithBody End a message that runs with a worker, without a result
+//
+// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+// not count.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+func (c *Client) FailWorkWithBody(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailWorkRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FailWork End a message that runs with a worker, without a result
+//
+// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+// not count.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+func (c *Client) FailWork(ctx context.Context, id MessageID, body FailWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFailWorkRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2541,6 +3108,229 @@ func NewReadNotificationsRequest(server string, params *ReadNotificationsParams)
 	return req, nil
 }
 
+// NewOpenWorkSocketRequest constructs an http.Request for the OpenWorkSocket method
+func NewOpenWorkSocketRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/work")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewTakeWorkRequest calls the generic TakeWork builder with application/json body
+func NewTakeWorkRequest(server string, params *TakeWorkParams, body TakeWorkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTakeWorkRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewTakeWorkRequestWithBody constructs an http.Request for the TakeWork method, with any body, and a specified content type
+func NewTakeWorkRequestWithBody(server string, params *TakeWorkParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/work/take")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewBeatWorkRequest calls the generic BeatWork builder with application/json body
+func NewBeatWorkRequest(server string, id MessageID, body BeatWorkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBeatWorkRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewBeatWorkRequestWithBody constructs an http.Request for the BeatWork method, with any body, and a specified content type
+func NewBeatWorkRequestWithBody(server string, id MessageID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/work/%s/beat", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewFinishWorkRequest calls the generic FinishWork builder with application/json body
+func NewFinishWorkRequest(server string, id MessageID, body FinishWorkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFinishWorkRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewFinishWorkRequestWithBody constructs an http.Request for the FinishWork method, with any body, and a specified content type
+func NewFinishWorkRequestWithBody(server string, id MessageID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/work/%s/done", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewFailWorkRequest calls the generic FailWork builder with application/json body
+func NewFailWorkRequest(server string, id MessageID, body FailWorkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewFailWorkRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewFailWorkRequestWithBody constructs an http.Request for the FailWork method, with any body, and a specified content type
+func NewFailWorkRequestWithBody(server string, id MessageID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/work/%s/fail", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2753,6 +3543,112 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/notifications (the `ReadNotifications` operationId).
 	ReadNotificationsWithResponse(ctx context.Context, params *ReadNotificationsParams, reqEditors ...RequestEditorFn) (*ReadNotificationsResponse, error)
+
+	// OpenWorkSocketWithResponse Run messages, over WebSocket
+	//
+	// Upgrades to a WebSocket with the subprotocol `activemessage.worker.v1.json`, on which a worker says which message types
+	// it serves, gets messages, and settles them. asyncapi.yaml describes the frames.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/work (the `OpenWorkSocket` operationId).
+	OpenWorkSocketWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OpenWorkSocketResponse, error)
+
+	// TakeWorkWithBodyWithResponse Take messages to run
+	//
+	// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+	// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+	// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+	// server does not know is registered, with the policy that is given.
+	//
+	// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+	// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+	// nothing is concluded.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+	TakeWorkWithBodyWithResponse(ctx context.Context, params *TakeWorkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TakeWorkResponse, error)
+
+	// TakeWorkWithResponse Take messages to run
+	//
+	// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+	// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+	// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+	// server does not know is registered, with the policy that is given.
+	//
+	// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+	// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+	// nothing is concluded.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+	TakeWorkWithResponse(ctx context.Context, params *TakeWorkParams, body TakeWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*TakeWorkResponse, error)
+
+	// BeatWorkWithBodyWithResponse Say that a message still runs
+	//
+	// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+	// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+	BeatWorkWithBodyWithResponse(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeatWorkResponse, error)
+
+	// BeatWorkWithResponse Say that a message still runs
+	//
+	// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+	// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+	BeatWorkWithResponse(ctx context.Context, id MessageID, body BeatWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*BeatWorkResponse, error)
+
+	// FinishWorkWithBodyWithResponse End a message that runs with a worker, with its result
+	//
+	// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+	// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+	// that it came too late, and changed nothing.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+	FinishWorkWithBodyWithResponse(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FinishWorkResponse, error)
+
+	// FinishWorkWithResponse End a message that runs with a worker, with its result
+	//
+	// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+	// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+	// that it came too late, and changed nothing.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+	FinishWorkWithResponse(ctx context.Context, id MessageID, body FinishWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*FinishWorkResponse, error)
+
+	// FailWorkWithBodyWithResponse End a message that runs with a worker, without a result
+	//
+	// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+	// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+	// not count.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+	FailWorkWithBodyWithResponse(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailWorkResponse, error)
+
+	// FailWorkWithResponse End a message that runs with a worker, without a result
+	//
+	// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+	// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+	// not count.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+	FailWorkWithResponse(ctx context.Context, id MessageID, body FailWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*FailWorkResponse, error)
 }
 
 type ListHandlersResponse struct {
@@ -3162,6 +4058,152 @@ func (r ReadNotificationsResponse) StatusCode() int {
 	return 0
 }
 
+// OpenWorkSocketResponse101Headers the declared response headers of an HTTP 101 response for OpenWorkSocket
+type OpenWorkSocketResponse101Headers struct {
+	Upgrade string
+}
+
+// OpenWorkSocketResponse426Headers the declared response headers of an HTTP 426 response for OpenWorkSocket
+type OpenWorkSocketResponse426Headers struct {
+	Upgrade string
+}
+
+type OpenWorkSocketResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON426 the response for an HTTP 426 `application/problem+json` response
+	ApplicationProblemJSON426 *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers101 the parsed response headers for an HTTP 101 response
+	Headers101 *OpenWorkSocketResponse101Headers
+	// Headers426 the parsed response headers for an HTTP 426 response
+	Headers426 *OpenWorkSocketResponse426Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r OpenWorkSocketResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OpenWorkSocketResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// TakeWorkResponse200Headers the declared response headers of an HTTP 200 response for TakeWork
+type TakeWorkResponse200Headers struct {
+	PreferenceApplied string
+}
+
+type TakeWorkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Taken
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *TakeWorkResponse200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r TakeWorkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TakeWorkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type BeatWorkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Extended
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r BeatWorkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeatWorkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type FinishWorkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reported
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r FinishWorkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FinishWorkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type FailWorkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reported
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r FailWorkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FailWorkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ListHandlersWithResponse List message types
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3425,6 +4467,166 @@ func (c *ClientWithResponses) ReadNotificationsWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseReadNotificationsResponse(rsp)
+}
+
+// OpenWorkSocketWithResponse Run messages, over WebSocket
+//
+// Upgrades to a WebSocket with the subprotocol `activemessage.worker.v1.json`, on which a worker says which message types
+// it serves, gets messages, and settles them. asyncapi.yaml describes the frames.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/work (the `OpenWorkSocket` operationId).
+func (c *ClientWithResponses) OpenWorkSocketWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OpenWorkSocketResponse, error) {
+	rsp, err := c.OpenWorkSocket(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOpenWorkSocketResponse(rsp)
+}
+
+// TakeWorkWithBodyWithResponse Take messages to run
+//
+// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+// server does not know is registered, with the policy that is given.
+//
+// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+// nothing is concluded.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+func (c *ClientWithResponses) TakeWorkWithBodyWithResponse(ctx context.Context, params *TakeWorkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TakeWorkResponse, error) {
+	rsp, err := c.TakeWorkWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeWorkResponse(rsp)
+}
+
+// TakeWorkWithResponse Take messages to run
+//
+// Gives a worker as many messages as its window has room for, which is absolute: with three running and a window of four
+// it gets one. With `Prefer: wait=30` the answer comes when there is something, or after that time. What it returns is the
+// worker's until it is done or has failed, or until nothing was heard of it for `lease_ms`: send beats. A type that the
+// server does not know is registered, with the policy that is given.
+//
+// One take of an instance waits at a time; a second one ends the first. `held` lists what the worker runs, or has finished
+// and was not answered for: what earlier takes returned and is not in it is lost, and runs elsewhere. Without `held`
+// nothing is concluded.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/take (the `TakeWork` operationId).
+func (c *ClientWithResponses) TakeWorkWithResponse(ctx context.Context, params *TakeWorkParams, body TakeWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*TakeWorkResponse, error) {
+	rsp, err := c.TakeWork(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeWorkResponse(rsp)
+}
+
+// BeatWorkWithBodyWithResponse Say that a message still runs
+//
+// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+func (c *ClientWithResponses) BeatWorkWithBodyWithResponse(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeatWorkResponse, error) {
+	rsp, err := c.BeatWorkWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeatWorkResponse(rsp)
+}
+
+// BeatWorkWithResponse Say that a message still runs
+//
+// Lets the lease run for `lease_ms` from now on, with how far the work is and a checkpoint for the next attempt, if one likes.
+// `stop` says that the attempt shall end (`cancelled`, `timeout`, `drain`), or has (`stale`).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/{id}/beat (the `BeatWork` operationId).
+func (c *ClientWithResponses) BeatWorkWithResponse(ctx context.Context, id MessageID, body BeatWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*BeatWorkResponse, error) {
+	rsp, err := c.BeatWork(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeatWorkResponse(rsp)
+}
+
+// FinishWorkWithBodyWithResponse End a message that runs with a worker, with its result
+//
+// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+// that it came too late, and changed nothing.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+func (c *ClientWithResponses) FinishWorkWithBodyWithResponse(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FinishWorkResponse, error) {
+	rsp, err := c.FinishWorkWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFinishWorkResponse(rsp)
+}
+
+// FinishWorkWithResponse End a message that runs with a worker, with its result
+//
+// Whoever has the message and its lease may say so: a worker that took it, or who answered a webhook that it accepted it. The
+// answer comes when the outcome is as durable as the server promises. Send it again if none comes: that is safe. `stale` means
+// that it came too late, and changed nothing.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/{id}/done (the `FinishWork` operationId).
+func (c *ClientWithResponses) FinishWorkWithResponse(ctx context.Context, id MessageID, body FinishWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*FinishWorkResponse, error) {
+	rsp, err := c.FinishWork(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFinishWorkResponse(rsp)
+}
+
+// FailWorkWithBodyWithResponse End a message that runs with a worker, without a result
+//
+// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+// not count.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+func (c *ClientWithResponses) FailWorkWithBodyWithResponse(ctx context.Context, id MessageID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailWorkResponse, error) {
+	rsp, err := c.FailWorkWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFailWorkResponse(rsp)
+}
+
+// FailWorkWithResponse End a message that runs with a worker, without a result
+//
+// As done, but for an attempt that did not succeed. `kind` says what follows: `retry` (without it, too) another attempt, if
+// one is left, after `after_ms` or the policy's backoff; `permanent` none; `snooze` another after `after_ms`, and this one does
+// not count.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/work/{id}/fail (the `FailWork` operationId).
+func (c *ClientWithResponses) FailWorkWithResponse(ctx context.Context, id MessageID, body FailWorkJSONRequestBody, reqEditors ...RequestEditorFn) (*FailWorkResponse, error) {
+	rsp, err := c.FailWork(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFailWorkResponse(rsp)
 }
 
 // ParseListHandlersResponse parses an HTTP response from a ListHandlersWithResponse call
@@ -4060,6 +5262,210 @@ func ParseReadNotificationsResponse(rsp *http.Response) (*ReadNotificationsRespo
 			headers.Link = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseOpenWorkSocketResponse parses an HTTP response from a OpenWorkSocketWithResponse call
+func ParseOpenWorkSocketResponse(rsp *http.Response) (*OpenWorkSocketResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OpenWorkSocketResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 426:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON426 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		var headers OpenWorkSocketResponse101Headers
+		if values := rsp.Header.Values("Upgrade"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upgrade", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Upgrade = value
+		}
+		response.Headers101 = &headers
+	case rsp.StatusCode == 426:
+		var headers OpenWorkSocketResponse426Headers
+		if values := rsp.Header.Values("Upgrade"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upgrade", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Upgrade = value
+		}
+		response.Headers426 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseTakeWorkResponse parses an HTTP response from a TakeWorkWithResponse call
+func ParseTakeWorkResponse(rsp *http.Response) (*TakeWorkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TakeWorkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Taken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers TakeWorkResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeatWorkResponse parses an HTTP response from a BeatWorkWithResponse call
+func ParseBeatWorkResponse(rsp *http.Response) (*BeatWorkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeatWorkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Extended
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFinishWorkResponse parses an HTTP response from a FinishWorkWithResponse call
+func ParseFinishWorkResponse(rsp *http.Response) (*FinishWorkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FinishWorkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFailWorkResponse parses an HTTP response from a FailWorkWithResponse call
+func ParseFailWorkResponse(rsp *http.Response) (*FailWorkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FailWorkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil
