@@ -67,7 +67,7 @@ func (w *worker) once(ctx context.Context) (good bool, wait time.Duration, err e
 	if refusedBy(websocket.CloseStatus(err)) {
 		wait = slowly()
 	}
-	return welcomed && (errors.Is(err, errMoved) || time.Since(began) > s.beat), wait, err
+	return welcomed && time.Since(began) > s.beat, wait, err
 }
 
 // slowly is the wait after a refusal, that an operator has to end.

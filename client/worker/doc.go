@@ -56,8 +56,8 @@
 // Run owns all goroutines of the worker: one that reads, one that writes and beats,
 // and one for each job that runs. It awaits them, but for handlers that an
 // UnsettledError tells of. Nothing is unbounded: at most Config.Window jobs run, and at
-// most as many again have ended and wait to be settled; until they are, no further
-// jobs are acknowledged.
+// most as many again have ended and wait to be settled, or 256 more if their results are
+// less than 16 MiB together; while there are more, no further jobs are acknowledged.
 //
 // # Testing
 //

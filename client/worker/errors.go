@@ -34,6 +34,9 @@ const (
 	CodeResultTooLarge = "result_too_large"
 )
 
+// codeStale is told of an attempt that was stale, when its handler has returned.
+const codeStale = "stale"
+
 // Error is a failure in words that clients of the server may read.
 type Error struct {
 	// Code is for programs: short, lower case, stable. Empty means

@@ -164,7 +164,9 @@ func appendOutcome(b []byte, key lease, o *outcome) []byte {
 		return appendFail(b, key, o.failure)
 	}
 	b = appendAbout(b, "done", key)
-	b = appendData(b, o.result.Data)
+	if len(o.result.Data) > 0 {
+		b = appendData(b, o.result.Data)
+	}
 	if o.result.ContentType != "" {
 		b = appendString(append(b, `,"content_type":`...), o.result.ContentType)
 	}

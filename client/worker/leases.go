@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -9,6 +10,14 @@ import (
 // progressEvery is how often the progress of a job is sent at once; what comes sooner
 // goes with the next beat.
 const progressEvery = 100 * time.Millisecond
+
+const (
+	// settlingAhead is how many outcomes may wait to be settled beyond the window, if they
+	// are small: the server stores many at once, and jobs need not wait for that.
+	settlingAhead = 256
+	// maxKept is how many bytes of results are small, all together.
+	maxKept = 16 << 20
+)
 
 // lease names one attempt of a message.
 type lease struct {
@@ -30,7 +39,8 @@ type attempt struct {
 	stop context.CancelCauseFunc
 
 	// All below is guarded by the mutex of leases.
-	gone    bool     // settled or stale: nothing is sent about it any more
+	gone    bool     // settled: nothing is sent about it any more
+	stale   bool     // nobody waits for its result: it is held only until its handler returns
 	listed  bool     // stands in leases.dirty
 	ack     bool     // is to be sent
 	outcome *outcome // set when the handler returned
@@ -66,6 +76,7 @@ type leases struct {
 	waiting  []*attempt // offers that are not acknowledged: no room
 	dirty    []*attempt // have something to be sent
 	running  int        // handlers, also of attempts that are gone
+	kept     int        // bytes of results that are not settled
 	draining bool
 	goodbye  bool // the drain frame is to be sent
 	maxFrame int64
@@ -115,10 +126,11 @@ func (l *leases) offer(a *attempt) bool {
 	return true
 }
 
-// room says whether another job may run: the window has a place, and the outcomes that
-// nobody confirmed are no more than another window. The caller holds mu.
+// room says whether another job may run: the window has a place, and what ended does not
+// pile up. The caller holds mu.
 func (l *leases) room() bool {
-	return l.running < l.window && len(l.held) < 2*l.window
+	ended := len(l.held) - l.running // less what runs and is gone, which may only run less
+	return l.running < l.window && (ended < l.window || ended < l.window+settlingAhead && l.kept < maxKept)
 }
 
 // take acknowledges an offer and runs it. The caller holds mu.
@@ -127,8 +139,7 @@ func (l *leases) take(a *attempt) {
 	a.ack = true
 	l.mark(a)
 	if l.draining { // it crossed our drain: somebody else runs it
-		a.outcome = &outcome{failure: newFailure(ErrDrain, ErrDrain)}
-		a.report = true
+		l.end(a, &outcome{failure: newFailure(ErrDrain, ErrDrain)})
 		return
 	}
 	l.running++
@@ -145,15 +156,24 @@ func (l *leases) takeWaiting() {
 	}
 }
 
+// end notes an attempt's outcome, which is to be sent. The caller holds mu.
+func (l *leases) end(a *attempt, o *outcome) {
+	if a.stale { // it is told that it ended, and that is all
+		o = &outcome{failure: &failure{code: codeStale, message: ErrStale.Error(), kind: kindRetry, after: -1}}
+	}
+	a.outcome, a.report = o, true
+	a.progress = false // the end says more
+	l.kept += len(o.result.Data)
+	l.mark(a)
+}
+
 // finish notes how a handler ended.
 func (l *leases) finish(a *attempt, report *outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
 	if !a.gone {
-		a.outcome, a.report = report, true
-		a.progress = false // the end says more
-		l.mark(a)
+		l.end(a, report)
 	}
 	l.takeWaiting()
 	poke(l.changed)
@@ -164,7 +184,7 @@ func (w *worker) progress(a *attempt, fraction float64, note string) {
 	l := &w.leases
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.gone || a.outcome != nil {
+	if a.over() {
 		return
 	}
 	a.fraction, a.note, a.progressed, a.progress = fraction, note, true, true
@@ -174,12 +194,16 @@ func (w *worker) progress(a *attempt, fraction float64, note string) {
 	}
 }
 
+// over says whether what the handler still reports interests nobody. The caller holds
+// the mutex of leases.
+func (a *attempt) over() bool { return a.gone || a.stale || a.outcome != nil }
+
 // save notes a checkpoint.
 func (w *worker) save(a *attempt, data []byte) error {
 	l := &w.leases
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.gone || a.outcome != nil {
+	if a.over() {
 		return ErrStale
 	}
 	if l.maxFrame > 0 && int64(len(data)) > l.maxFrame { // encoded it may still be: then it is logged
@@ -203,27 +227,33 @@ func (l *leases) settle(key lease) bool {
 	a.gone, a.checkpoint = true, nil
 	if a.outcome == nil {
 		a.stop(ErrStale)
+	} else {
+		l.kept -= len(a.outcome.result.Data)
+		a.outcome = nil
 	}
-	a.outcome = nil
 	l.takeWaiting()
 	poke(l.changed)
 	return true
 }
 
-// cancel ends the context of an attempt, or withdraws an offer.
+// cancel ends the context of an attempt, or withdraws an offer. What is stale stays held
+// until its handler has returned, for until then it has a place in the window.
 func (l *leases) cancel(key lease, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a := l.held[key]; a != nil {
-		a.stop(cause)
+	l.waiting = slices.DeleteFunc(l.waiting, func(a *attempt) bool { return a.lease == key })
+	a := l.held[key]
+	if a == nil {
 		return
 	}
-	for i, a := range l.waiting {
-		if a.lease == key {
-			l.waiting = append(l.waiting[:i:i], l.waiting[i+1:]...)
-			return
+	if cause == ErrStale { //nolint:errorlint // a cause of this package's own
+		a.stale, a.save, a.saved, a.checkpoint = true, false, false, nil
+		if a.outcome != nil { // the server did not get it, or its answer was lost
+			a.report = true
+			l.mark(a)
 		}
 	}
+	a.stop(cause)
 }
 
 // drain takes no more jobs from now on.
@@ -274,7 +304,7 @@ func (l *leases) reconnect() []lease {
 		all = append(all, key)
 		a.listed, a.ack = false, false
 		a.save, a.report = a.saved, a.outcome != nil
-		a.progress = a.progressed && a.outcome == nil
+		a.progress = a.progressed && !a.over()
 		if a.save || a.report || a.progress {
 			l.mark(a)
 		}

@@ -230,12 +230,11 @@ func (w *worker) offer(job *Job) bool {
 }
 
 func (s *session) stop(item stop) {
-	key, cause := lease{item.ID, item.Lease}, item.cause()
-	if cause == ErrStale && s.worker.leases.settle(key) { //nolint:errorlint // a cause of this package's own
+	cause := item.cause()
+	if cause == ErrStale { //nolint:errorlint // a cause of this package's own
 		s.worker.log.Warn("a lease is not this worker's any more", "id", item.ID, "lease", item.Lease)
-		return
 	}
-	s.worker.leases.cancel(key, cause)
+	s.worker.leases.cancel(lease{item.ID, item.Lease}, cause)
 }
 
 // write sends what is owed, and beats, until the session is over. A beat waits for no

@@ -85,14 +85,14 @@ func TestAResultIsSentAgainUntilItIsSettled(t *testing.T) {
 	})
 }
 
+// What is stale keeps its place until its handler has returned, and says so.
 func TestWhatIsStaleIsDropped(t *testing.T) {
 	bubble(t, worker.Config{}, func(s *server) error {
 		g := s.gate
 		p, _ := s.accept()
 		for i, end := range []string{
-			`{"op":"settled","id":"a","lease":1,"stale":true}`,
-			`{"op":"stop","id":"b","lease":1,"reason":"stale"}`,
-			`{"op":"beat","stop":[{"id":"c","lease":1,"reason":"stale"}]}`,
+			`{"op":"stop","id":"a","lease":1,"reason":"stale"}`,
+			`{"op":"beat","stop":[{"id":"b","lease":1,"reason":"stale"}]}`,
 		} {
 			p.job(string(rune('a'+i)), 1)
 			p.next("ack")
@@ -100,10 +100,24 @@ func TestWhatIsStaleIsDropped(t *testing.T) {
 			if cause := <-g.causes; !errors.Is(cause, worker.ErrStale) {
 				t.Error(cause)
 			}
+			f := p.next("fail")
+			if f.Code != "stale" || f.Kind != "retry" {
+				t.Errorf("%+v", f)
+			}
+			p.send("%s", end) // again: the report may have been lost
+			p.next("fail")
+			p.send(`{"op":"settled","id":%q,"lease":1,"stale":true}`, f.ID)
 			p.quiet(2 * beat)
 			if len(p.listed()) != 0 {
 				t.Errorf("still held: %v", p.listed())
 			}
+		}
+		// Settled while it runs: somebody else did that.
+		p.job("c", 1)
+		p.next("ack")
+		p.send(`{"op":"settled","id":"c","lease":1,"stale":true}`)
+		if cause := <-g.causes; !errors.Is(cause, worker.ErrStale) {
+			t.Error(cause)
 		}
 		// What ended, too: the server does not want it.
 		p.job("d", 1)
@@ -111,6 +125,7 @@ func TestWhatIsStaleIsDropped(t *testing.T) {
 		g.leave <- struct{}{}
 		p.next("done")
 		p.send(`{"op":"settled","id":"d","lease":1,"stale":true}`)
+		synctest.Wait()
 		p.cut()
 		if _, h := s.accept(); len(h.Held) != 0 {
 			t.Errorf("%+v", h.Held)
@@ -270,7 +285,6 @@ func TestAServerThatIsGoneForTenMinutes(t *testing.T) {
 
 func TestNoMoreThanTheWindowRuns(t *testing.T) {
 	bubble(t, worker.Config{Window: 2}, func(s *server) error {
-		g := s.gate
 		p, _ := s.accept()
 		for i := range 5 { // one more than can wait
 			p.job(fmt.Sprint(i), 1)
@@ -278,38 +292,57 @@ func TestNoMoreThanTheWindowRuns(t *testing.T) {
 		p.next("ack")
 		p.next("ack")
 		p.quiet(2 * beat)
-		if len(g.entered) != 2 || len(p.listed()) != 2 {
-			t.Errorf("%d run, %v are held", len(g.entered), p.listed())
+		if len(s.gate.entered) != 2 || len(p.listed()) != 2 {
+			t.Errorf("%d run, %v are held", len(s.gate.entered), p.listed())
 		}
 		p.send(`{"op":"stop","id":"2","lease":1,"reason":"stale"}`) // the offer was withdrawn
-		// Two end, and are not settled: one more may run, as four are the bound.
-		g.leave <- struct{}{}
+		synctest.Wait()
+		s.gate.leave <- struct{}{}
 		if ack := p.next("ack"); ack.ID != "3" {
 			t.Errorf("%+v", ack)
 		}
-		first := p.next("done")
-		p.job("4", 1)
-		p.job("5", 1)
-		g.leave <- struct{}{}
-		p.next("ack")
-		p.next("done")
-		g.leave <- struct{}{}
-		p.next("done")
+		p.settled(p.next("done"))
+		s.gate.leave <- struct{}{}
+		p.settled(p.next("done"))
+		s.gate.leave <- struct{}{}
+		p.settled(p.next("done"))
 		p.quiet(2 * beat)
-		p.settled(first)
-		if ack := p.next("ack"); ack.ID != "5" {
-			t.Errorf("%+v", ack)
-		}
-		g.leave <- struct{}{}
-		g.leave <- struct{}{}
-		p.next("done")
-		p.next("done")
-		synctest.Wait()
-		for _, l := range []string{"0", "1", "3", "4", "5"} {
-			p.send(`{"op":"settled","id":%q,"lease":1}`, l)
-		}
 		return nil
 	})
+}
+
+// Results that nobody confirms do not pile up: those that are large as many as the
+// window, those that are small a few more.
+func TestOutcomesThatAreNotSettledAreBounded(t *testing.T) {
+	for name, c := range map[string]struct{ size, ended int }{"large": {6 << 20, 3}, "small": {1, 3 + 256}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, worker.Config{Window: 3, Handlers: one(func(context.Context, *worker.Job) (worker.Result, error) {
+				return worker.Result{Data: make([]byte, c.size)}, nil // the server's frames are small: it fails, and is kept
+			})}, func(s *server) error {
+				p, _ := s.accept()
+				taken := 0
+				for p.job("0", 1); ; p.job(fmt.Sprint(taken), 1) {
+					synctest.Wait()
+					if len(p.frames) == 0 {
+						break
+					}
+					p.next("ack")
+					<-p.frames
+					taken++
+				}
+				if taken != c.ended {
+					t.Errorf("%d were taken, expected %d", taken, c.ended)
+				}
+				p.send(`{"op":"settled","id":"0","lease":1}`)
+				p.next("ack")
+				for i := range taken + 1 {
+					p.send(`{"op":"settled","id":"%d","lease":1}`, i)
+				}
+				synctest.Wait()
+				return nil
+			})
+		})
+	}
 }
 
 func TestAJobThatComesTwiceRunsOnce(t *testing.T) {
@@ -328,6 +361,7 @@ func TestAJobThatComesTwiceRunsOnce(t *testing.T) {
 		}
 		p.send(`{"op":"stop","id":"a","lease":1,"reason":"stale"}`)
 		<-g.causes
+		p.settled(p.next("fail"))
 		g.leave <- struct{}{}
 		p.settled(p.next("done"))
 		return nil
