@@ -47,8 +47,11 @@ def work(job, beat_seconds):
     threading.Thread(target=keep_beating, daemon=True).start()
     try:
         end, outcome = "/done", {"data": reverse(job, beat)}
-    except Exception as error:
-        end, outcome = "/fail", {"code": "reverse_failed", "message": str(error), "kind": "permanent"}
+    except ValueError as error:
+        end, outcome = "/fail", {"code": "invalid_data", "message": str(error), "kind": "permanent"}
+    except Exception as error:  # its text is not for clients
+        print(f"{job['id']}: {error!r}", file=sys.stderr)
+        end, outcome = "/fail", {"code": "handler_failed", "message": "handler failed"}
     over.set()
     post(path + end, lease | outcome)
 

@@ -81,7 +81,8 @@ func refusedBy(code websocket.StatusCode) bool {
 		websocket.StatusPolicyViolation, websocket.StatusMessageTooBig:
 		return true
 	}
-	return code >= 3000
+	const unauthorized, forbidden, private = 3000, 3003, 4000 // of IANA's registry; servers have codes of their own from there
+	return code == unauthorized || code == forbidden || code >= private
 }
 
 // refusal makes an error of an answer that is not a WebSocket's, with the words of the

@@ -53,7 +53,7 @@ const firstWaitMs = 500;
 const maxWaitMs = 30_000;
 const progressMs = 100; // how often progress is sent at once; the rest goes with a beat
 const maxTimerMs = 2 ** 31 - 1;
-const refusals = [1002, 1003, 1007, 1008, 1009];
+const refusals = [1002, 1003, 1007, 1008, 1009, 3000, 3003]; // and those from 4000
 
 /** Connects to the server and does its jobs, reconnecting for ever, until close(). It
  * throws a TypeError for options that can never work. */
@@ -131,7 +131,7 @@ class RunningWorker implements Worker, Host {
   #again(code: number, reason: string, good: boolean): void {
     if (this.#closing !== undefined && this.#leases.size + this.#leases.running === 0) return;
     this.#failures = good ? 0 : this.#failures + 1;
-    const refused = refusals.includes(code) || code >= 3000;
+    const refused = refusals.includes(code) || code >= 4000;
     const wait = refused
       ? maxWaitMs / 2 + (Math.random() * maxWaitMs) / 2 // until an operator has changed something
       : Math.random() * Math.min(maxWaitMs, firstWaitMs * 2 ** this.#failures); // full jitter
