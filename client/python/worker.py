@@ -1,5 +1,5 @@
 """A worker in plain Python: take a job, beat while it runs, report. python3 worker.py http://127.0.0.1:8080"""
-import json, random, sys, threading, time, urllib.error, urllib.request, uuid
+import json, random, sys, threading, time, urllib.request, uuid
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8080"
 HELLO = {"instance": str(uuid.uuid4()), "types": [{"message_type": "reverse"}], "window": 1, "held": []}
@@ -23,10 +23,9 @@ def post(path, body, **headers):
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
-        except urllib.error.HTTPError as error:
-            if error.code < 500 and error.code != 429:
+        except OSError as error:
+            if 400 <= getattr(error, "code", 500) < 500 and error.code != 429:
                 sys.exit(f"{path}: {error.read().decode()}")  # says what to change
-        except (OSError, ValueError) as error:
             print(f"{path}: {error}", file=sys.stderr)
         time.sleep(random.uniform(0, wait := min(2 * wait, 30)))
 
@@ -43,7 +42,6 @@ def work(job, beat_seconds):
     def keep_beating():
         while not over.wait(beat_seconds):
             beat()
-
     threading.Thread(target=keep_beating, daemon=True).start()
     try:
         end, outcome = "/done", {"data": reverse(job, beat)}

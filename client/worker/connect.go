@@ -34,7 +34,7 @@ func (w *worker) connect(ctx context.Context) {
 			failures = 0
 		}
 		if wait == 0 {
-			wait = backoff(failures)
+			wait = backoff(failures, w.patience())
 			w.log.Warn("not connected", "url", w.address, "after", time.Since(began).Round(time.Millisecond), "retry_in", wait.Round(time.Millisecond), "error", err)
 		} else {
 			w.log.Error("refused", "url", w.address, "retry_in", wait.Round(time.Millisecond), "error", err)
@@ -49,13 +49,23 @@ func (w *worker) connect(ctx context.Context) {
 	}
 }
 
-// backoff is a random time below a bound that doubles with each failure: full jitter.
-func backoff(failures int) time.Duration {
-	return 1 + rand.N(min(maxWait, firstWait<<min(failures, 10)))
+// patience bounds the wait before a reconnect: while the server still keeps the leases of
+// this worker, there have to be a few attempts in their time.
+func (w *worker) patience() time.Duration {
+	if !w.leases.empty() && time.Since(w.connected) < w.lease {
+		return min(maxWait, w.lease/3)
+	}
+	return maxWait
 }
 
-// once connects and serves until that ends. It returns whether the session was good,
-// so that the next may come soon, or how long to wait, if the server said no.
+// backoff is a random time below a bound that doubles with each failure: full jitter.
+func backoff(failures int, longest time.Duration) time.Duration {
+	return 1 + rand.N(min(longest, firstWait<<min(failures, 10)))
+}
+
+// once connects and serves until that ends. It returns whether the session was good, for it
+// lived or was of use, so that the next may come soon; or how long to wait, if the server
+// said no.
 func (w *worker) once(ctx context.Context) (good bool, wait time.Duration, err error) {
 	s, answer, err := w.dial(ctx)
 	if err != nil {
@@ -64,10 +74,13 @@ func (w *worker) once(ctx context.Context) (good bool, wait time.Duration, err e
 	}
 	began := time.Now()
 	welcomed, err := s.run(ctx)
+	if welcomed {
+		w.connected = time.Now()
+	}
 	if refusedBy(websocket.CloseStatus(err)) {
 		wait = slowly()
 	}
-	return welcomed && time.Since(began) > s.beat, wait, err
+	return welcomed && (s.settled || time.Since(began) > s.beat), wait, err
 }
 
 // slowly is the wait after a refusal, that an operator has to end.

@@ -44,8 +44,9 @@ type session struct {
 
 	// beat is the time between two beats; set by the welcome.
 	beat time.Duration
-	// draining: the server said so. It is the reader's alone.
-	draining bool
+	// draining: the server said so. settled: it has settled something. They are the
+	// reader's alone.
+	draining, settled bool
 	// over is closed by run when reading has ended.
 	over chan struct{}
 }
@@ -152,6 +153,7 @@ func (s *session) greet() error {
 	}
 	s.beat = time.Duration(f.BeatMS) * time.Millisecond
 	s.link.timeout.Store(int64(deadBeats * s.beat))
+	w.lease = time.Duration(f.LeaseMS) * time.Millisecond
 	// A job is data, which was in a frame, and what the server adds.
 	s.conn.SetReadLimit(max(firstReadLimit, 2*f.MaxFrame))
 	w.leases.welcome(f.MaxFrame)
@@ -187,7 +189,9 @@ func (s *session) serve(f *inbound) error {
 	case "job":
 		s.serveJob(f)
 	case "settled":
-		if w.leases.settle(lease{f.ID, f.Lease}) && f.Stale {
+		known := w.leases.settle(lease{f.ID, f.Lease})
+		s.settled = s.settled || known
+		if known && f.Stale {
 			w.log.Warn("the outcome is not wanted any more", "id", f.ID, "lease", f.Lease)
 		}
 	case "stop":

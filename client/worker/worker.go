@@ -26,6 +26,10 @@ type worker struct {
 	base context.Context
 
 	leases leases
+	// lease is how long the server keeps a lease, and connected when the last session
+	// ended. They are the connecting goroutine's.
+	lease     time.Duration
+	connected time.Time
 	// handlers counts the goroutines of jobs.
 	handlers sync.WaitGroup
 }

@@ -38,8 +38,11 @@ export interface Host {
 export class Session {
   /** The server drains: nothing new comes. */
   draining = false;
+  /** The server has settled something. */
+  settled = false;
   welcomedAt: number | undefined;
   beatMs = 0;
+  leaseMs = 0;
   #maxFrame = 0;
   #timer: ReturnType<typeof setTimeout>;
   #heard = 0;
@@ -111,6 +114,7 @@ export class Session {
       return;
     }
     this.beatMs = frame["beat_ms"];
+    if (typeof frame["lease_ms"] === "number") this.leaseMs = frame["lease_ms"];
     if (typeof frame["max_frame"] === "number") this.#maxFrame = frame["max_frame"];
     this.welcomedAt = performance.now();
     clearTimeout(this.#timer);

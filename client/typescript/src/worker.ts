@@ -70,6 +70,8 @@ class RunningWorker implements Worker, Host {
   readonly #leases: Leases;
   #session: Session | undefined;
   #failures = 0;
+  #leaseMs = 0; // how long the server keeps a lease
+  #connected = 0; // when the last session ended
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closing: Promise<void> | undefined;
   #changed: () => void = () => undefined;
@@ -134,9 +136,16 @@ class RunningWorker implements Worker, Host {
     const refused = refusals.includes(code) || code >= 4000;
     const wait = refused
       ? maxWaitMs / 2 + (Math.random() * maxWaitMs) / 2 // until an operator has changed something
-      : Math.random() * Math.min(maxWaitMs, firstWaitMs * 2 ** this.#failures); // full jitter
+      : Math.random() * Math.min(this.#patience(), firstWaitMs * 2 ** this.#failures); // full jitter
     this.#log(refused ? "error" : "warn", `${refused ? "refused by" : "not connected to"} ${this.#url}: ${code} ${reason}; again in ${Math.round(wait)} ms`);
     this.#retry = setTimeout(() => this.#connect(), wait);
+  }
+
+  /** While the server still keeps the leases of this worker, there have to be a few attempts
+   * in their time. */
+  #patience(): number {
+    const kept = this.#leases.size > 0 && performance.now() - this.#connected < this.#leaseMs;
+    return kept ? Math.min(maxWaitMs, this.#leaseMs / 3) : maxWaitMs;
   }
 
   // What the session asks.
@@ -169,8 +178,13 @@ class RunningWorker implements Worker, Host {
     if (this.#session !== session) return;
     this.#session = undefined;
     this.#leases.forgetOffers();
-    const lived = session.welcomedAt === undefined ? 0 : performance.now() - session.welcomedAt;
-    this.#again(code, reason, session.beatMs > 0 && lived > session.beatMs);
+    if (session.welcomedAt === undefined) {
+      this.#again(code, reason, false);
+      return;
+    }
+    this.#leaseMs = session.leaseMs;
+    this.#connected = performance.now();
+    this.#again(code, reason, session.settled || this.#connected - session.welcomedAt > session.beatMs);
   }
 
   serve(session: Session, frame: Frame): void {
@@ -181,7 +195,9 @@ class RunningWorker implements Worker, Host {
         this.#serveJob(frame);
         break;
       case "settled":
-        if (this.#leases.settle(id, lease) && frame["stale"] === true) this.#log("warn", `${id}: the outcome is not wanted any more`);
+        if (!this.#leases.settle(id, lease)) break;
+        session.settled = true;
+        if (frame["stale"] === true) this.#log("warn", `${id}: the outcome is not wanted any more`);
         break;
       case "stop":
         this.#stop(frame);
