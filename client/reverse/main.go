@@ -17,21 +17,24 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	url := "http://127.0.0.1:8080"
 	if len(os.Args) > 1 {
 		url = os.Args[1]
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := worker.Run(ctx, worker.Config{
+	return worker.Run(ctx, worker.Config{
 		URL:      url,
 		Handlers: map[string]worker.Handler{"reverse": worker.Typed(reverse)},
 		Policies: map[string]worker.Policy{"reverse": {Timeout: time.Minute, MaxAttempts: 3}},
 	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 }
 
 // reverse takes a text of at most 1,000 characters, a tenth of it at a time.

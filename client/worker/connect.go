@@ -67,7 +67,7 @@ func backoff(failures int, longest time.Duration) time.Duration {
 // lived or was of use, so that the next may come soon; or how long to wait, if the server
 // said no.
 func (w *worker) once(ctx context.Context) (good bool, wait time.Duration, err error) {
-	s, answer, err := w.dial(ctx)
+	s, answer, err := w.dial(ctx) //nolint:bodyclose // a WebSocket handshake's answer has no body to close
 	if err != nil {
 		wait, err = refusal(answer, err)
 		return false, wait, err

@@ -20,7 +20,7 @@ var (
 	ErrDrain = errors.New("shutting down")
 )
 
-// ErrTooLarge: a checkpoint does not fit into a frame of the server's.
+// ErrTooLarge means that a checkpoint does not fit into a frame of the server's.
 var ErrTooLarge = errors.New("too large for the server")
 
 // The codes an Error of the worker's own carries, as those of handlers in the server
@@ -129,7 +129,7 @@ func newFailure(err, cause error) *failure {
 			f.after = -1
 		}
 	}
-	if cause == ErrDrain && f.kind == kindRetry { //nolint:errorlint // a cause of this package's own
+	if errors.Is(cause, ErrDrain) && f.kind == kindRetry {
 		return &failure{code: CodeHandlerFailed, message: "the worker shut down", kind: kindSnooze}
 	}
 	if own, is := errors.AsType[*Error](err); is {
@@ -140,10 +140,10 @@ func newFailure(err, cause error) *failure {
 		return f
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || cause != nil && errors.Is(err, cause) {
-		switch cause { //nolint:errorlint // as above
-		case ErrTimeout:
+		switch {
+		case errors.Is(cause, ErrTimeout):
 			f.code, f.message = CodeTimeout, ErrTimeout.Error()
-		case ErrCancelled:
+		case errors.Is(cause, ErrCancelled):
 			f.code, f.message = CodeCancelled, ErrCancelled.Error()
 		}
 	}

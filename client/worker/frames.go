@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -46,6 +47,24 @@ type inbound struct {
 	Reason   string `json:"reason"`
 	Stop     []stop `json:"stop"`
 	WithinMS int64  `json:"within_ms"`
+}
+
+// quickSettled reads the most frequent frame, in the form that servers write it. quick is
+// false for any other, and f empty.
+func quickSettled(data []byte) (f *inbound, quick bool) {
+	f = &inbound{}
+	rest, is := bytes.CutPrefix(data, []byte(`{"op":"settled","id":"`))
+	id, rest, ends := bytes.Cut(rest, []byte(`","lease":`))
+	number, last := bytes.CutSuffix(rest, []byte("}"))
+	if !is || !ends || !last || bytes.ContainsAny(id, `\"`) {
+		return f, false
+	}
+	n, err := strconv.Atoi(string(number))
+	if err != nil {
+		return f, false
+	}
+	f.Op, f.ID, f.Lease = "settled", string(id), n
+	return f, true
 }
 
 // stop is what the server says of a lease that is to end.

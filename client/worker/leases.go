@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -246,7 +247,7 @@ func (l *leases) cancel(key lease, cause error) {
 	if a == nil {
 		return
 	}
-	if cause == ErrStale { //nolint:errorlint // a cause of this package's own
+	if errors.Is(cause, ErrStale) {
 		a.stale, a.save, a.saved, a.checkpoint = true, false, false, nil
 		if a.outcome != nil { // the server did not get it, or its answer was lost
 			a.report = true

@@ -168,8 +168,10 @@ func (s *session) read() (*inbound, error) {
 		if err != nil {
 			return nil, err
 		}
-		f := &inbound{}
-		err = json.Unmarshal(data, f)
+		f, quick := quickSettled(data)
+		if !quick {
+			err = json.Unmarshal(data, f)
+		}
 		if _, syntax := errors.AsType[*json.SyntaxError](err); syntax || kind != websocket.MessageText {
 			_ = s.conn.Close(websocket.StatusInvalidFramePayloadData, "a frame has to be a JSON object in a text message")
 			return nil, fmt.Errorf("a frame that is not JSON: %.100q", data)
@@ -235,7 +237,7 @@ func (w *worker) offer(job *Job) bool {
 
 func (s *session) stop(item stop) {
 	cause := item.cause()
-	if cause == ErrStale { //nolint:errorlint // a cause of this package's own
+	if errors.Is(cause, ErrStale) {
 		s.worker.log.Warn("a lease is not this worker's any more", "id", item.ID, "lease", item.Lease)
 	}
 	s.worker.leases.cancel(lease{item.ID, item.Lease}, cause)

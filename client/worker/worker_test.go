@@ -360,7 +360,9 @@ func TestAJobThatComesTwiceRunsOnce(t *testing.T) {
 			t.Errorf("%d handlers", len(g.entered))
 		}
 		p.send(`{"op":"stop","id":"a","lease":1,"reason":"stale"}`)
-		<-g.causes
+		if cause := <-g.causes; !errors.Is(cause, worker.ErrStale) {
+			t.Error(cause)
+		}
 		p.settled(p.next("fail"))
 		g.leave <- struct{}{}
 		p.settled(p.next("done"))
