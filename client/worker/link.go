@@ -2,7 +2,6 @@ package worker
 
 import (
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,14 +17,16 @@ type link struct {
 	net.Conn
 	timeout atomic.Int64 // nanoseconds
 
-	mu sync.Mutex
-	// All below is guarded by mu, which also makes writing one at a time.
+	// turn has an element while somebody writes. It is no mutex, because it is held while
+	// the network is waited for: as long as the timeout.
+	turn chan struct{}
+	// All below belongs to whoever has the turn.
 	corked    bool
 	collected []byte
 }
 
 func newLink(conn net.Conn, timeout time.Duration) *link {
-	l := &link{Conn: conn}
+	l := &link{Conn: conn, turn: make(chan struct{}, 1)}
 	l.timeout.Store(int64(timeout))
 	return l
 }
@@ -40,8 +41,8 @@ func (l *link) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (l *link) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	if !l.corked {
 		return l.write(p)
 	}
@@ -64,20 +65,20 @@ func (l *link) SetReadDeadline(time.Time) error { return nil }
 func (l *link) SetDeadline(time.Time) error { return nil }
 
 func (l *link) cork() {
-	l.mu.Lock()
+	l.turn <- struct{}{}
 	l.corked = true
-	l.mu.Unlock()
+	<-l.turn
 }
 
 // uncork writes what was collected.
 func (l *link) uncork() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
 	l.corked = false
 	return l.flush()
 }
 
-// flush writes what was collected. The caller holds mu.
+// flush writes what was collected. The caller has the turn.
 func (l *link) flush() error {
 	_, err := l.write(l.collected)
 	l.collected = l.collected[:0]
@@ -88,7 +89,7 @@ func (l *link) flush() error {
 }
 
 // write writes in pieces, each of which has the timeout.
-// The caller holds mu.
+// The caller has the turn.
 func (l *link) write(p []byte) (n int, err error) {
 	for len(p) > n {
 		piece := p[n:min(len(p), n+maxCorked)]
