@@ -76,7 +76,9 @@ func words(where map[string]any, others string) string {
 
 // shown begins a fault with the value, unless it may be a secret.
 func shown(keys []string, value any) string {
-	if slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "secret") || key == "env" || strings.HasSuffix(key, "url") }) {
+	if slices.ContainsFunc(keys, func(key string) bool {
+		return strings.HasPrefix(key, "secret") || key == "env" || strings.HasSuffix(key, "url")
+	}) {
 		return ""
 	}
 	text, err := json.Marshal(value)
