@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -63,7 +64,10 @@ func (s *server) settleWork(w http.ResponseWriter, r *http.Request, read readRep
 		s.cfg.Workers.Malformed()
 		return err
 	}
-	stale, err := s.cfg.Workers.Settle(r.Context(), l, result, failure)
+	// A report may come before its handler has said that it left the message with somebody.
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.MaxWait)
+	defer cancel()
+	stale, err := s.cfg.Workers.Settle(ctx, l, result, failure)
 	if err != nil {
 		return err
 	}

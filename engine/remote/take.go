@@ -182,7 +182,10 @@ func (w *Workers) Settle(ctx context.Context, l engine.Lease, result engine.Resu
 	w.mu.Unlock()
 	switch {
 	case stored != nil:
-		return false, stored.Wait(ctx)
+		err := stored.Wait(ctx)
+		if !errors.Is(err, engine.ErrStale) { // of an attempt that its handler then did not detach
+			return false, err
+		}
 	case !errors.Is(refused, engine.ErrStale):
 		return false, refused
 	case w.tookBefore(nil, l, err):

@@ -235,3 +235,24 @@ func TestADetachedMessageIsSettled(t *testing.T) {
 		s.expect(id, engine.StateSucceeded, 1, 0)
 	})
 }
+
+// A report of a message whose handler runs in the server, and does not detach it, is stale
+// when the handler has returned.
+func TestAReportOfAMessageThatTheServerRuns(t *testing.T) {
+	eachStore(t, func(s *shop) {
+		slow := func(context.Context, *engine.Message) (engine.Result, error) {
+			time.Sleep(10 * time.Second)
+			return engine.Result{}, nil
+		}
+		if err := s.engine.Replace("work", engine.HandlerFunc(slow), engine.Policy{}); err != nil {
+			s.t.Fatal(err)
+		}
+		id := s.submit()
+		synctest.Wait()
+		failure := engine.Permanent(&engine.Error{Code: "lie", Message: "lie"})
+		if stale, err := s.workers.Settle(s.t.Context(), engine.Lease{ID: id, Attempt: 1}, engine.Result{}, failure); !stale || err != nil {
+			s.t.Errorf("stale %t, %v", stale, err)
+		}
+		s.expect(id, engine.StateSucceeded, 1, 0)
+	})
+}
