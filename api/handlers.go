@@ -116,6 +116,12 @@ func appendHandler(b []byte, name string, t engine.TypeStats) []byte {
 	} {
 		b = strconv.AppendUint(append(b, `,"`+count.name+`":`...), count.value, 10)
 	}
+	if t.Outside {
+		b = strconv.AppendInt(append(b, `,"workers":`...), int64(t.Consumers), 10)
+	}
+	if !t.ThrottledUntil.IsZero() {
+		b = wire.AppendTime(append(b, `,"throttled_until":`...), t.ThrottledUntil)
+	}
 	b = append(b, `,"outcomes":{`...)
 	for i, state := range engine.TerminalStates() {
 		if i > 0 {

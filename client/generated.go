@@ -416,7 +416,7 @@ type Handler struct {
 	// is taken, too. Present if the handler tells it; not in lists.
 	DataSchema map[string]interface{} `json:"data_schema,omitempty,omitzero"`
 
-	// Lost Attempts that ended with the server that ran them.
+	// Lost Attempts that ended with the server or the worker that ran them.
 	Lost        int    `json:"lost"`
 	MessageType string `json:"message_type"`
 
@@ -442,6 +442,12 @@ type Handler struct {
 	// Stuck Handlers that run on after their message went on without them.
 	Stuck     int `json:"stuck"`
 	Submitted int `json:"submitted"`
+
+	// ThrottledUntil Nothing of the type starts before; its receiver asked for that, or does not answer. Present while it holds.
+	ThrottledUntil time.Time `json:"throttled_until,omitempty,omitzero"`
+
+	// Workers Workers that serve the type. Present if it is for workers outside of the server.
+	Workers int `json:"workers,omitempty,omitzero"`
 }
 
 // HandlerList defines model for HandlerList.

@@ -510,6 +510,9 @@ func TestThrottle(t *testing.T) {
 			t.Errorf("%s after %s", got, time.Since(began))
 		}
 		synctest.Wait()
+		if s, _ := e.TypeStats("slow"); !s.ThrottledUntil.Equal(began.Add(time.Minute)) {
+			t.Errorf("throttled until %s", s.ThrottledUntil)
+		}
 		if calls.Load() != 1 {
 			t.Errorf("%d calls before the minute is over", calls.Load())
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // RefusalReason says why Submit or Retry refused; the values are stable and few enough
@@ -87,6 +88,13 @@ type TypeStats struct {
 	QueuedBytes                          int64
 	// Stuck is how many handlers go on after their message went on without them.
 	Stuck int
+	// Outside is true if the type's messages run outside of the engine; Consumers is with how
+	// many Consumers they may, those without room included.
+	Outside   bool
+	Consumers int
+	// ThrottledUntil is until when none of its messages starts, see Throttle; zero if they
+	// may.
+	ThrottledUntil time.Time
 	// Retries counts attempts after which another one followed.
 	Retries uint64
 	// Lost counts attempts that ended with the server, or the worker outside, that ran them.
@@ -144,6 +152,14 @@ func (e *Engine) TypeStats(messageType string) (TypeStats, error) {
 	return t.stats(), nil
 }
 
+// throttledUntil is zero unless the type is held.
+func (t *messageType) throttledUntil() time.Time {
+	if t.held.position == 0 {
+		return time.Time{}
+	}
+	return t.held.due
+}
+
 func (t *messageType) stats() TypeStats {
 	return TypeStats{
 		Policy:          t.policy,
@@ -157,6 +173,9 @@ func (t *messageType) stats() TypeStats {
 		Lost:            t.lost,
 		Running:         t.running,
 		Stuck:           t.stuck,
+		Outside:         t.outside,
+		Consumers:       t.consumers,
+		ThrottledUntil:  t.throttledUntil(),
 		Outcomes:        t.outcomes.byState(),
 		HandlerDuration: t.duration.snapshot(),
 		QueueWait:       t.wait.snapshot(),

@@ -367,7 +367,7 @@ const notificationSource = "/v1/notifications"
 // format, section 3). Its id is the cursor to go on from.
 func AppendCloudEvent(b []byte, n *engine.Notification) []byte {
 	b = appendEventHead(b, "activemessage.message."+string(n.State), n.Cursor().String())
-	b = appendTime(append(b, `,"time":`...), n.Time)
+	b = AppendTime(append(b, `,"time":`...), n.Time)
 	subject := ""
 	if !n.ID.IsZero() {
 		subject = n.ID.String()
@@ -391,7 +391,7 @@ func AppendCloudEvent(b []byte, n *engine.Notification) []byte {
 // AppendGapEvent appends a gap as a CloudEvent in structured mode.
 func AppendGapEvent(b []byte, gap *engine.Gap) []byte {
 	b = appendEventHead(b, "activemessage.gap", "gap-"+gap.Cursor.String())
-	b = appendTime(append(b, `,"time":`...), time.Now())
+	b = AppendTime(append(b, `,"time":`...), time.Now())
 	b = AppendGap(append(b, `,"data":`...), gap)
 	return append(b, '}')
 }

@@ -30,7 +30,8 @@ func AppendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-func appendTime(b []byte, t time.Time) []byte {
+// AppendTime appends a time as JSON has it everywhere: RFC 3339, in UTC, to the microsecond.
+func AppendTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
 	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 	return append(b, '"')
@@ -57,7 +58,7 @@ func AppendReceipt(b []byte, r engine.Receipt) []byte {
 // AppendNotification appends a notification as a JSON object.
 func AppendNotification(b []byte, n *engine.Notification) []byte {
 	b = strconv.AppendUint(append(b, `{"number":`...), n.Number, 10)
-	b = appendTime(append(b, `,"time":`...), n.Time)
+	b = AppendTime(append(b, `,"time":`...), n.Time)
 	if !n.ID.IsZero() {
 		b = appendID(append(b, `,"id":`...), n.ID)
 	}
@@ -102,7 +103,7 @@ func appendOrigin(b []byte, o *engine.Origin) []byte {
 		b = AppendString(append(b, `,"subject":`...), event.Subject)
 	}
 	if !event.Time.IsZero() {
-		b = appendTime(append(b, `,"time":`...), event.Time)
+		b = AppendTime(append(b, `,"time":`...), event.Time)
 	}
 	return append(b, '}')
 }
@@ -232,9 +233,9 @@ func appendAttempts(b []byte, attempts []engine.Attempt) []byte {
 		}
 		b = strconv.AppendInt(append(b, `{"attempt":`...), int64(a.Number), 10)
 		b = AppendString(append(b, `,"state":`...), string(a.State))
-		b = appendTime(append(b, `,"started_at":`...), a.StartedAt)
+		b = AppendTime(append(b, `,"started_at":`...), a.StartedAt)
 		if !a.FinishedAt.IsZero() {
-			b = appendTime(append(b, `,"finished_at":`...), a.FinishedAt)
+			b = AppendTime(append(b, `,"finished_at":`...), a.FinishedAt)
 		}
 		if a.Error != nil {
 			b = appendError(b, a.Error)
@@ -245,7 +246,7 @@ func appendAttempts(b []byte, attempts []engine.Attempt) []byte {
 }
 
 func appendTimes(b []byte, s *engine.Status) []byte {
-	b = appendTime(append(b, `,"accepted_at":`...), s.AcceptedAt)
+	b = AppendTime(append(b, `,"accepted_at":`...), s.AcceptedAt)
 	for _, member := range []struct {
 		name string
 		time time.Time
@@ -256,7 +257,7 @@ func appendTimes(b []byte, s *engine.Status) []byte {
 		{`,"finished_at":`, s.FinishedAt},
 	} {
 		if !member.time.IsZero() {
-			b = appendTime(append(b, member.name...), member.time)
+			b = AppendTime(append(b, member.name...), member.time)
 		}
 	}
 	return b

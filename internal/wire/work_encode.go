@@ -37,7 +37,7 @@ func appendJobMembers(b []byte, j *engine.Job) []byte {
 	b = strconv.AppendInt(append(b, `,"attempt":`...), int64(m.Attempt), 10)
 	b = strconv.AppendInt(append(b, `,"max_attempts":`...), int64(j.MaxAttempts), 10)
 	if !j.Deadline.IsZero() {
-		b = appendTime(append(b, `,"deadline":`...), j.Deadline)
+		b = AppendTime(append(b, `,"deadline":`...), j.Deadline)
 	}
 	b = appendBytes(b, m.MessageData, m.ContentType, `,"message_data":`, `,"message_data_base64":"`)
 	for _, member := range []struct{ name, value string }{
