@@ -120,11 +120,13 @@ func (a *attempt) call() {
 }
 
 // err is what the handler returned.
-func (a *attempt) err() error {
-	if a.failed == nil {
+func (a *attempt) err() error { return errorOf(a.failed) }
+
+func errorOf(f *failed) error {
+	if f == nil {
 		return nil
 	}
-	return a.failed.err
+	return f.err
 }
 
 // end marks the handler as returned and frees its context.
@@ -224,7 +226,7 @@ func (a *attempt) reportProgress(fraction float64, note string) {
 
 // reports returns the Run that is told of reports, if it wants to be.
 func (a *attempt) reports() (Reports, bool) {
-	if a.observed == nil {
+	if a.observed == nil || a.lease != nil {
 		return nil, false
 	}
 	reports, told := a.observed.run.(Reports)

@@ -112,7 +112,18 @@ func (c *Consumer) Next(ctx context.Context) (Work, error) {
 }
 
 // collect takes what there is.
-func (c *Consumer) collect() (w Work, err error) {
+func (c *Consumer) collect() (Work, error) {
+	w, begun, err := c.empty()
+	if c.engine.cfg.Observer != nil {
+		for i, a := range begun {
+			a.observe(w.Jobs[i].Message)
+		}
+	}
+	return w, err
+}
+
+// empty takes what there is, and the attempts of the jobs if somebody observes them.
+func (c *Consumer) empty() (w Work, begun []*attempt, err error) {
 	c.engine.mu.Lock()
 	defer c.engine.mu.Unlock()
 	w.Stops, c.stops = c.stops, nil
@@ -122,12 +133,15 @@ func (c *Consumer) collect() (w Work, err error) {
 		}
 		m := *a.message // its data is dropped from the record when it has succeeded
 		w.Jobs = append(w.Jobs, Job{Message: &m, MaxAttempts: a.record.maxAttempts(), Deadline: a.ctx.deadline})
+		if a.observed != nil {
+			begun = append(begun, a)
+		}
 	}
 	c.inbox = c.inbox[:0]
 	if c.closed && len(w.Jobs)+len(w.Stops) == 0 {
 		err = ErrClosed
 	}
-	return w, err
+	return w, begun, err
 }
 
 // Resize sets how many messages may run with the consumer at once. What runs goes on.

@@ -13,20 +13,22 @@ type Observer interface {
 	// change nothing else.
 	// The function it returns is called with what became of it.
 	Submit(ctx context.Context, s *Submission) func(Receipt, error)
-	// Run is called by a worker before the handler, for every attempt; queuedAt is
-	// when the message began to wait for it. The handler's context has the values of
-	// the context that Run returns.
+	// Run is called by a worker before the handler, for every attempt, or when its Consumer
+	// takes it; queuedAt is when the message began to wait for it. The handler's context has
+	// the values of the context that Run returns.
 	Run(m *Message, queuedAt time.Time) (context.Context, Run)
 }
 
 // Run follows one attempt. Its methods are called once, in this order, by the
 // worker.
 type Run interface {
-	// Returned is called when the handler has returned; err is nil on success.
+	// Returned is called when the handler has returned, or what runs with a Consumer has
+	// ended; err is nil on success.
 	Returned(err error)
 	// Settled is called when what follows is decided: a terminal state, StateRetrying,
 	// StateScheduled for a snooze, StateQueued if a shutdown hands the message back, or
-	// "" if the message went on without the handler before. published tells that the
+	// StateRunning if the handler detached it, or "" if the message went on without the
+	// handler before. published tells that the
 	// outcome goes to the notification log. With a Store both are still on their way
 	// there.
 	Settled(state State, published bool)
@@ -42,8 +44,24 @@ type Reports interface {
 	Saved(checkpoint []byte)
 }
 
-// observation is what an observed attempt has more; the worker's own.
+// observation is what an observed attempt has more; the worker's own, and of one with a
+// consumer guarded by Engine.mu until it is over.
 type observation struct {
 	queuedAt time.Time
-	run      Run
+	run      Run // nil until the attempt is executed, or taken
+}
+
+// observe tells the observer of an attempt that its consumer takes.
+func (a *attempt) observe(m *Message) {
+	_, run := a.engine.cfg.Observer.Run(m, a.observed.queuedAt)
+	a.engine.mu.Lock()
+	over := a.over
+	if !over {
+		a.observed.run = run
+	}
+	a.engine.mu.Unlock()
+	if over { // and reported
+		run.Returned(notRunning(Lease{m.ID, m.Attempt}))
+		run.Settled("", false)
+	}
 }

@@ -185,7 +185,7 @@ func (e *Engine) start(r *record, a *attempt, now time.Time) {
 	}
 	t.wait.observe(now.Sub(queuedAt))
 	a.begin(r, now)
-	if e.cfg.Observer != nil && a.lease == nil {
+	if e.cfg.Observer != nil {
 		a.observed = &observation{queuedAt: queuedAt}
 	}
 	a.arm()
@@ -295,7 +295,10 @@ func (e *Engine) report(a *attempt) {
 	}
 	failed := a.failed
 	a.failed, a.result = nil, Result{}
-	if a.observed != nil {
+	if a.observed != nil && a.observed.run != nil {
+		if a.lease != nil {
+			a.observed.run.Returned(errorOf(failed))
+		}
 		a.observed.run.Settled(a.state, a.state.Terminal() && a.message.ResponseNotification != "")
 	}
 	level, message := slog.LevelDebug, "message succeeded"
