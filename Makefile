@@ -50,7 +50,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	$(GO) test -run PropertyContract -timeout 0 . -rapid.checks 1000 -rapid.seed $$(date +%s)
 
 bench: ## all benchmarks, each against its floor, with the server's GC setting
-	GOGC=400 $(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws ./client/worker
+	GOGC=400 $(GO) test -run '^$$' -bench . -benchtime 3s ./engine ./api ./ws ./client/worker ./handlers/exec ./handlers/webhook
 
 reference: ## take the reference page's viewer from npm again
 	@cd internal/docs/assets && rm -f swagger-ui* && npm pack --silent swagger-ui-dist@$(SWAGGER_UI) && tar xzf swagger-ui-dist-*.tgz && \
