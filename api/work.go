@@ -89,7 +89,7 @@ func (s *server) beatWork(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeWork(w, wire.AppendExtended(nil, l, s.cfg.Workers.Config().Lease, asked))
+	return writeWork(w, wire.AppendExtended(nil, l, s.cfg.Workers.LeaseLeft(l), asked))
 }
 
 // workOf reads which message a report is of, and the report.

@@ -156,7 +156,7 @@ func (e *Engine) claimed(c claims, change *ClaimChange, now time.Time) {
 			e.end(r, StateCancelled, ending(ErrCancelled), now)
 		case lost:
 			e.countLost(r)
-			e.end(r, StateFailed, lostTooOften("the server", r.plan.lost), now)
+			e.end(r, StateFailed, lostTooOften("the server died", r.plan.lost), now)
 		case !r.outside && e.durable.suspect.holdBack(r, now):
 			e.putBack(r, now.Add(suspectAgain), now)
 		default:
@@ -219,11 +219,11 @@ func (e *Engine) lineUp(r *record) {
 	}
 }
 
-// lostTooOften is why a message is not run again; who died is named.
-func lostTooOften(who string, lost int) *Error {
+// lostTooOften is why a message is not run again; what happened is named.
+func lostTooOften(what string, lost int) *Error {
 	times := fmt.Sprintf("%d times", lost)
 	if lost == 1 {
 		times = "once"
 	}
-	return &Error{Code: CodeLost, Message: who + " died " + times + " while it ran"}
+	return &Error{Code: CodeLost, Message: what + " " + times + " while it ran"}
 }

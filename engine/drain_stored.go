@@ -10,7 +10,7 @@ func (e *Engine) abandonStored(now time.Time) int {
 		switch {
 		case r.settling != nil:
 		case r.state == StateRunning && r.attempt.lease != nil:
-			e.leaveOutside(r)
+			e.leaveOutside(r, now)
 			running++
 		case r.state == StateRunning:
 			r.attempt.ask(ErrShutdown, now)
@@ -43,14 +43,14 @@ func (e *Engine) stopCommitter() {
 	<-e.durable.ended
 }
 
-// leaveOutside lets go of a message that runs outside: it stays claimed, so that whoever
-// has it can go on after the restart, see Resume. The caller holds mu.
-func (e *Engine) leaveOutside(r *record) {
+// leaveOutside lets go of a message that runs outside: the store has it back, so that whoever
+// runs it can go on after the restart, see Resume. The caller holds mu.
+func (e *Engine) leaveOutside(r *record, now time.Time) {
 	a := r.attempt
 	e.deadlines.remove(&a.timer)
-	a.over = true
+	a.over, a.lease.left = true, true
 	r.messageType.running--
 	e.outside--
 	e.vacate(r)
-	e.forget(r)
+	e.conclude(a, verdict{state: StateQueued, failure: &Error{Code: CodeLeftOutside, Message: "the server shut down while it ran outside"}}, now)
 }

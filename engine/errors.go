@@ -66,8 +66,9 @@ const (
 	CodeResultTooLarge = "result_too_large"
 	CodeUnknownType    = "unknown_message_type"
 	CodeExpired        = "expired"
-	CodeLost           = "lost"        // an attempt's: its server died; a message's: that often
-	CodeWorkerLost     = "worker_lost" // an attempt's: its worker outside of the server died
+	CodeLost           = "lost"         // an attempt's: its server died; a message's: that often
+	CodeWorkerLost     = "worker_lost"  // an attempt's: its worker outside of the server died
+	CodeLeftOutside    = "left_outside" // an attempt's: it ran outside when its server was shut down
 )
 
 // Error is a failure in words that clients may read: a handler returns one, and

@@ -20,6 +20,9 @@ type lease struct {
 	until time.Time // when its timeout passes, or once it was asked to end its grace; zero: never
 	begun bool      // somebody said so, by extending it
 	lost  bool      // whoever ran it is gone
+	left  bool      // the engine ends, and the next may go on with it
+	// wait is how long it was detached for, and so every extension; 0 if it was not.
+	wait time.Duration
 }
 
 // next is when something is to be done about it.
@@ -89,7 +92,10 @@ func (e *Engine) Settle(l Lease, result Result, err error) (*Stored, error) {
 	a, known := e.attemptOf(l)
 	switch {
 	case known != nil:
-		before := e.settledBefore(l)
+		var before *Stored
+		if errors.Is(known, ErrStale) {
+			before = e.settledBefore(l)
+		}
 		e.mu.Unlock()
 		return before, known
 	case a.lease == nil:
@@ -138,8 +144,8 @@ func (e *Engine) attemptOf(l Lease) (*attempt, error) {
 		return nil, e.durable.err
 	}
 	r := e.table.byID[l.ID]
-	if r == nil && e.durable != nil && e.draining {
-		return nil, ErrDraining // it may be among those that Drain left alone
+	if e.durable != nil && e.draining && (r == nil || r.attempt != nil && r.attempt.lease != nil && r.attempt.lease.left) {
+		return nil, ErrDraining // the next engine may go on with it
 	}
 	if r == nil || r.attempt == nil || r.attempt.over || r.attempts != l.Attempt {
 		return nil, notRunning(l)
@@ -168,7 +174,7 @@ func (e *Engine) onItsWay(c *commit) *Stored {
 // Extend lets leases run for d from now on, or for longer if they do, and returns those that
 // are stale; of an engine that ends, or whose store failed, none is known to be. The first
 // one says that the attempt has begun: a Consumer's message whose lease ends without is
-// handed back, not lost.
+// handed back, not lost. One that a handler detached runs for as long as that said.
 func (e *Engine) Extend(d time.Duration, leases ...Lease) (stale []Lease) {
 	now := time.Now()
 	e.mu.Lock()
@@ -186,9 +192,24 @@ func (e *Engine) Extend(d time.Duration, leases ...Lease) (stale []Lease) {
 	return stale
 }
 
+// LeaseEnds returns when a lease ends unless it is extended; zero for one inside of the engine,
+// which has none. Errors: ErrStale, ErrStoreFailed, ErrDraining.
+func (e *Engine) LeaseEnds(l Lease) (time.Time, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a, err := e.attemptOf(l)
+	if err != nil || a.lease == nil {
+		return time.Time{}, err
+	}
+	return a.lease.ends, nil
+}
+
 // extend moves the end of the lease. The timer follows when it fires, as long as that is
 // before. The caller holds Engine.mu.
 func (a *attempt) extend(d time.Duration, now time.Time) {
+	if a.lease.wait > 0 {
+		d = a.lease.wait
+	}
 	ends := now.Add(min(max(d, 0), maxHorizon))
 	if !a.lease.begun || ends.After(a.lease.ends) {
 		a.lease.ends = ends

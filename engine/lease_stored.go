@@ -12,7 +12,7 @@ import (
 const resumeWait = 30 * time.Second
 
 // Resume lets an attempt go on with c, which has one slot less for it, also if it had none;
-// its lease ends d from now. The attempt runs with another consumer of this engine, as
+// its lease ends d from now, unless it is extended. The attempt runs with another consumer of this engine, as
 // before a reconnect; or, with a Store, it ran outside of an engine that has ended, and the
 // message has not begun again since. c is nil for what a handler detached. Errors: ErrStale,
 // ErrClosed if c is; with a Store also ErrDraining, ErrStorageFull and ErrStoreFailed.
@@ -117,18 +117,18 @@ func (e *Engine) resumed(to resumption, m *StoredMessage, now time.Time) {
 	e.enter(r)
 	e.start(r, &attempt{engine: e, lease: &lease{ends: now.Add(to.lease), begun: true}}, began)
 	if e.draining {
-		e.leaveOutside(r)
+		e.leaveOutside(r, now)
 	}
 }
 
 // awaitsHolder reports whether a message that was just claimed is to wait for whoever had it
 // when the server ended. The caller holds mu.
 func (e *Engine) awaitsHolder(r *record, now time.Time) bool {
-	if !r.outside || r.plan == nil || len(r.plan.past) == 0 || !now.Before(e.durable.opened.Add(resumeWait)) {
+	if r.plan == nil || len(r.plan.past) == 0 || !now.Before(e.durable.opened.Add(resumeWait)) {
 		return false
 	}
-	last := r.plan.past[len(r.plan.past)-1]
-	return last.Error != nil && last.Error.Code == CodeLost
+	last := r.plan.past[len(r.plan.past)-1].Error
+	return last != nil && (last.Code == CodeLeftOutside || last.Code == CodeLost && (r.outside || r.messageType.detaches))
 }
 
 // storeCheckpoint lets the store keep a checkpoint. The caller holds mu.

@@ -46,7 +46,7 @@ func (e *Engine) detach(a *attempt, wait time.Duration, now time.Time) {
 	}
 	b := &attempt{
 		engine: e, record: r, message: a.message, handler: a.handler,
-		timeout: a.timeout, grace: a.grace, began: a.began, lease: &lease{until: a.timer.due},
+		timeout: a.timeout, grace: a.grace, began: a.began, lease: &lease{until: a.timer.due, wait: wait},
 	}
 	b.timer.record, b.timer.running = r, true
 	b.ctx.deadline = a.ctx.deadline
@@ -105,7 +105,7 @@ func (a *attempt) lose() verdict {
 	t := a.record.messageType
 	t.lost++
 	if p.lost >= t.policy.MaxLost {
-		return verdict{state: StateFailed, failure: lostTooOften("its worker", p.lost)}
+		return verdict{state: StateFailed, failure: lostTooOften("its worker was lost", p.lost)}
 	}
 	return verdict{state: StateQueued, failure: &Error{Code: CodeWorkerLost, Message: "its worker is gone"}}
 }

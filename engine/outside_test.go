@@ -247,7 +247,7 @@ func TestWhatASettledAttemptComesTo(t *testing.T) {
 		"throttle":           {engine.Policy{MaxAttempts: 2}, engine.Throttle(time.Minute, boom), "1:retrying 2:succeeded ", 0, "p:ok"},
 		"throttle unfailed":  {engine.Policy{}, engine.Throttle(time.Minute, nil), "1:scheduled 2:succeeded ", 0, "p:ok"},
 		"lost":               {engine.Policy{}, engine.Lost(nil), "1:queued 2:succeeded ", 1, "p:ok"},
-		"lost too often":     {engine.Policy{MaxLost: 1}, engine.Lost(nil), "1:failed ", 1, "p:err(its worker died once while it ran)"},
+		"lost too often":     {engine.Policy{MaxLost: 1}, engine.Lost(nil), "1:failed ", 1, "p:err(its worker was lost once while it ran)"},
 		"handed back":        {engine.Policy{}, engine.HandBack(), "1:succeeded ", 0, "p:ok"},
 		"handed back lately": {engine.Policy{MaxAttempts: 9}, fmt.Errorf("no: %w", engine.HandBack()), "1:succeeded ", 0, "p:ok"},
 	} {
@@ -481,7 +481,7 @@ func TestDetachedAndLost(t *testing.T) {
 		})
 		submit(t, e, engine.Submission{MessageType: "hook", ResponseNotification: "p"})
 		began := time.Now()
-		if got := texts(read(t, sub, 1))[0]; got != "p:err(its worker died 2 times while it ran)" || time.Since(began) != 2*time.Minute {
+		if got := texts(read(t, sub, 1))[0]; got != "p:err(its worker was lost 2 times while it ran)" || time.Since(began) != 2*time.Minute {
 			t.Errorf("%s after %s", got, time.Since(began))
 		}
 	})
@@ -797,7 +797,7 @@ func TestSettledBeforeItIsDetached(t *testing.T) {
 		"failed":            {engine.Detach(time.Hour), &engine.Error{Message: "no"}, "p:err(no)", false},
 		"not detached":      {nil, &engine.Error{Message: "no"}, "p:ok", true},
 		"failed by itself":  {&engine.Error{Message: "mine"}, nil, "p:err(mine)", true},
-		"detached for long": {engine.Detach(time.Hour), engine.Detach(time.Minute), "p:err(its worker died once while it ran)", false},
+		"detached for long": {engine.Detach(time.Hour), engine.Detach(time.Minute), "p:err(its worker was lost once while it ran)", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -293,7 +293,7 @@ func (e *Engine) report(a *attempt) {
 	if a.early != nil && a.early.attempt != nil {
 		defer e.report(a.early.attempt)
 	}
-	failed := a.failed
+	failed, wasLost, wasHandedBack := a.failed, a.is(lost), a.is(handBack)
 	a.failed, a.result = nil, Result{}
 	if a.observed != nil && a.observed.run != nil {
 		if a.lease != nil {
@@ -307,10 +307,10 @@ func (e *Engine) report(a *attempt) {
 		message = "message snoozed"
 	case a.state == StateRunning:
 		message = "message detached: whoever has it settles it"
-	case a.is(handBack):
+	case wasHandedBack:
 		message = "message handed back: it did not begin"
-	case a.is(lost):
-		level, message = slog.LevelWarn, "whoever ran the message is gone"
+	case wasLost:
+		level, message = slog.LevelWarn, "whoever ran the message outside of the server is gone"
 	case a.state == StateQueued:
 		level, message = slog.LevelInfo, "shut down before the message ended: it is queued again"
 	case a.state == StateRetrying && failed != nil && failed.stack == nil:

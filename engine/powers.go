@@ -31,6 +31,13 @@ type Describer interface {
 	Describe() (data, result reflect.Type)
 }
 
+// Detacher is a power of a Handler: to return Detach.
+type Detacher interface {
+	// Detaches reports whether it may. Then what ran when the server died waits half a
+	// minute after the next start, for whoever has it, before it runs again.
+	Detaches() bool
+}
+
 // Power returns the power P of h, or of the nearest handler in it that has P: P is
 // Checker, Describer or an interface of your own. A handler tells what it wraps by a
 // method Unwrap() Handler; for middleware that Chain put there, Chain does.

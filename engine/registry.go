@@ -37,6 +37,7 @@ type messageType struct {
 	prev, next *messageType // links of the ring
 
 	outside   bool        // its messages run outside of the engine
+	detaches  bool        // its handler may leave them there
 	consumers int         // that have the type
 	open      []*Consumer // of those, the ones with room; whose turn it is first
 	held      timer       // until when nothing of the type starts, see Throttle
@@ -146,11 +147,13 @@ func (e *Engine) Replace(messageType string, h Handler, p Policy) error {
 
 // setHandler is what Register and Replace do. The caller holds mu.
 func (e *Engine) setHandler(t *messageType, h Handler, p Policy) {
-	_, outside := h.(outsideHandler)
+	_, outside := Power[outsideHandler](h)
 	if outside && !t.outside && e.durable != nil { // what waits here is for workers
 		e.handBackLast(math.MaxInt, t, time.Now())
 	}
 	t.handler, t.policy, t.outside = h, p.withDefaults(), outside
+	d, has := Power[Detacher](h)
+	t.detaches = has && d.Detaches()
 	t.setChecker(h)
 }
 

@@ -166,9 +166,10 @@ type ClaimChange struct {
 	Messages []StoredMessage
 }
 
-// ResumeChange takes back a message whose attempt was lost with its owner, while whoever
-// ran it goes on. The message must wait, in StateQueued or StateRetrying, and the attempt
-// must be its last: Reclaim put it at the end of Attempts, and Lost counts it. An attempt
+// ResumeChange takes back a message whose attempt was lost with its owner, or left by it as
+// it ended, while whoever ran it goes on. The message must wait, in StateQueued or
+// StateRetrying, and the attempt must be its last: at the end of Attempts, where Reclaim put
+// it, and Lost counts it, or where it has an Error with CodeLeftOutside. An attempt
 // that was claimed since and did not begin, as Unstarted says, does not count.
 //
 // The message is then as if Reclaim had never been: in StateRunning at the same attempt,

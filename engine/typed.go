@@ -22,6 +22,8 @@ import (
 // once to check and once to run; an UnmarshalJSON of In's has no side effects. Data
 // that was accepted and does not decode, under another handler, fails the message without
 // a retry, with code "invalid_data". The handler is a Describer, too.
+//
+// MessageFrom gives fn the message.
 func Typed[In, Out any](fn func(context.Context, In) (Out, error)) Handler {
 	return typed[In, Out]{fn}
 }
@@ -36,7 +38,7 @@ func (t typed[In, Out]) Handle(ctx context.Context, m *Message) (Result, error) 
 	if err := decodeJSON(m.MessageData, &in); err != nil {
 		return Result{}, Permanent(&Error{Code: CodeInvalidData, Message: misfit(m.MessageData, err).Error(), Cause: err})
 	}
-	out, err := t.fn(ctx, in)
+	out, err := t.fn(context.WithValue(ctx, messageKey{}, m), in)
 	if err != nil {
 		return Result{}, err
 	}
@@ -45,6 +47,16 @@ func (t typed[In, Out]) Handle(ctx context.Context, m *Message) (Result, error) 
 		return Result{}, err
 	}
 	return Result{Data: data, ContentType: "application/json"}, nil
+}
+
+// messageKey is of a Typed handler's message in its context.
+type messageKey struct{}
+
+// MessageFrom returns the message that a Typed handler runs, from its context: for its ID, its
+// attempt, Progress and Save. It is nil in any other context.
+func MessageFrom(ctx context.Context) *Message {
+	m, _ := ctx.Value(messageKey{}).(*Message)
+	return m
 }
 
 // Check refuses what Handle would not decode.

@@ -14,27 +14,33 @@ func (c *commit) resume(change *engine.ResumeChange) error {
 	switch {
 	case m == nil:
 		return fmt.Errorf("resume %s: %w", change.ID, engine.ErrNotFound)
-	case m.Attempt != change.Attempt || !m.lastIsLost() || m.CancelRequested || m.expired(c.Now):
+	case m.Attempt != change.Attempt || !m.cutShort() || m.CancelRequested || m.expired(c.Now):
 		return fmt.Errorf("resume %s: %w", change.ID, engine.ErrStale)
 	}
 	c.change(m, func() {
 		last := len(m.Attempts) - 1
 		m.State, m.owner, m.StartedAt, m.DueAt = engine.StateRunning, c.Owner, m.Attempts[last].StartedAt, time.Time{}
+		if m.Attempts[last].Error.Code == engine.CodeLost {
+			m.Lost--
+		}
 		m.Attempts = m.Attempts[:last]
-		m.Lost--
 		m.Uncounted = max(m.Uncounted-1, 0)
 	})
 	change.Message = m.stored()
 	return nil
 }
 
-// lastIsLost reports whether m waits, with its key if it has one, since its last attempt
-// was lost. One that was retried by hand since has nothing in Lost.
-func (m *message) lastIsLost() bool {
+// cutShort reports whether m waits, with its key if it has one, since its last attempt
+// was lost, or left outside. Of one that was lost and retried by hand since nothing is in
+// Lost.
+func (m *message) cutShort() bool {
 	waits := m.State == engine.StateQueued && !m.behind || m.State == engine.StateRetrying
-	if !waits || m.Lost == 0 || len(m.Attempts) == 0 {
+	if !waits || len(m.Attempts) == 0 {
 		return false
 	}
 	last := &m.Attempts[len(m.Attempts)-1]
-	return last.Number == m.Attempt && last.Error != nil && last.Error.Code == engine.CodeLost
+	if last.Number != m.Attempt || last.Error == nil {
+		return false
+	}
+	return last.Error.Code == engine.CodeLost && m.Lost > 0 || last.Error.Code == engine.CodeLeftOutside
 }

@@ -171,6 +171,9 @@ func leaseOf(j *engine.Job) engine.Lease {
 func (w *Workers) Settle(ctx context.Context, l engine.Lease, result engine.Result, err error) (stale bool, _ error) {
 	w.heardOf(l)
 	stored, refused := w.engine.Settle(l, result, err)
+	if stored == nil && errors.Is(refused, engine.ErrStale) && w.goesOn(ctx, l) {
+		stored, refused = w.engine.Settle(l, result, err)
+	}
 	w.mu.Lock()
 	if h := w.leases[l]; h != nil && h.state != settling && (refused == nil || errors.Is(refused, engine.ErrStale)) {
 		i := h.owner
@@ -193,6 +196,14 @@ func (w *Workers) Settle(ctx context.Context, l engine.Lease, result engine.Resu
 	}
 	w.counts.stale.Add(1)
 	return true, nil
+}
+
+// goesOn resumes a lease of an earlier server, of which nobody said hello since: it waits for
+// whoever has it, who was just heard of.
+func (w *Workers) goesOn(ctx context.Context, l engine.Lease) bool {
+	status, err := w.engine.Get(l.ID)
+	waits := err == nil && (status.State == engine.StateQueued || status.State == engine.StateRetrying)
+	return waits && status.Attempt == l.Attempt && w.engine.Resume(ctx, nil, l, w.cfg.Lease) == nil
 }
 
 // heardOf says that the worker of a lease lives, if it has no connection.
@@ -223,7 +234,7 @@ func (w *Workers) Extend(ctx context.Context, l engine.Lease, r Report) (asked, 
 		return nil, engine.ErrStoreFailed
 	default:
 	}
-	if len(w.engine.Extend(w.cfg.Lease, l)) > 0 {
+	if len(w.engine.Extend(w.cfg.Lease, l)) > 0 && !w.goesOn(ctx, l) {
 		w.counts.stale.Add(1)
 		return engine.ErrStale, nil
 	}
@@ -243,6 +254,16 @@ func (w *Workers) Extend(ctx context.Context, l engine.Lease, r Report) (asked, 
 		}
 	}
 	return w.asked(l), nil
+}
+
+// LeaseLeft is for how long a lease runs if nothing is heard of it: Config.Lease from the
+// latest word on, or what a handler detached it for.
+func (w *Workers) LeaseLeft(l engine.Lease) time.Duration {
+	ends, err := w.engine.LeaseEnds(l)
+	if err != nil || ends.IsZero() {
+		return w.cfg.Lease
+	}
+	return max(time.Until(ends), 0).Round(time.Second)
 }
 
 // asked returns why a lease is to end.

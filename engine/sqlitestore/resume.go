@@ -16,7 +16,7 @@ func (c *commit) resume(change *engine.ResumeChange) error {
 	case !found:
 		change.Err = fmt.Errorf("resume %s: %w", change.ID, engine.ErrNotFound)
 		return nil
-	case r.Attempt != change.Attempt || !r.lastIsLost() || r.CancelRequested || r.expiredAt(c.now):
+	case r.Attempt != change.Attempt || !r.cutShort() || r.CancelRequested || r.expiredAt(c.now):
 		change.Err = fmt.Errorf("resume %s: %w", change.ID, engine.ErrStale)
 		return nil
 	}
@@ -33,14 +33,18 @@ func (c *commit) resume(change *engine.ResumeChange) error {
 	return nil
 }
 
-// lastIsLost reports whether a message waits, with its key if it has one, since its last
-// attempt was lost. One that was retried by hand since has nothing in Lost.
-func (r *record) lastIsLost() bool {
-	if r.state != ready && r.state != retrying || r.Lost == 0 || len(r.Attempts) == 0 {
+// cutShort reports whether a message waits, with its key if it has one, since its last
+// attempt was lost, or left outside. Of one that was lost and retried by hand since nothing
+// is in Lost.
+func (r *record) cutShort() bool {
+	if r.state != ready && r.state != retrying || len(r.Attempts) == 0 {
 		return false
 	}
 	last := &r.Attempts[len(r.Attempts)-1]
-	return last.Number == r.Attempt && last.Error != nil && last.Error.Code == engine.CodeLost
+	if last.Number != r.Attempt || last.Error == nil {
+		return false
+	}
+	return last.Error.Code == engine.CodeLost && r.Lost > 0 || last.Error.Code == engine.CodeLeftOutside
 }
 
 // unlose undoes lose: the attempt runs, as the group's owner's.
@@ -50,8 +54,10 @@ func (c *commit) unlose(r *record) error {
 	}
 	last := len(r.Attempts) - 1
 	r.state, r.State, r.StartedAt, r.DueAt = running, engine.StateRunning, r.Attempts[last].StartedAt, time.Time{}
+	if r.Attempts[last].Error.Code == engine.CodeLost {
+		r.Lost--
+	}
 	r.Attempts = r.Attempts[:last]
-	r.Lost--
 	r.Uncounted = max(r.Uncounted-1, 0)
 	if err := c.enter(r); err != nil {
 		return err

@@ -16,6 +16,7 @@ func resuming() []promise {
 		{"with its checkpoint and all of its data", resumedContent},
 		{"it is the owner's to settle and to save, and nobody else's", resumedOwner},
 		{"it can be lost and resumed again", resumedAgain},
+		{"one that was left outside goes on, too", resumedLeft},
 		{"only the last of several attempts that were lost", resumedLast},
 		{"attempts before the lost one stay", resumedPast},
 		{"of two at once one is made", resumedTwice},
@@ -229,6 +230,24 @@ func resumedLast(b *bench) {
 	b.equal("Uncounted", got.Uncounted, 1)
 	b.equal("Attempts", got.Attempts, m.Attempts)
 	b.equal("StartedAt", got.StartedAt, m.StartedAt)
+}
+
+func resumedLeft(b *bench) {
+	m := b.started()
+	change := b.ending(m, engine.StateQueued)
+	change.Uncounted = 1
+	change.Attempts = []engine.Attempt{{
+		Number: m.Attempt, State: engine.StateQueued, StartedAt: m.StartedAt, FinishedAt: b.now,
+		Error: &engine.Error{Code: engine.CodeLeftOutside, Message: "it goes on"},
+	}}
+	b.settle(change)
+	b.notResumed("another attempt", m.ID, m.Attempt+1)
+	got := b.resume(m)
+	b.equal("Attempt", got.Attempt, m.Attempt)
+	b.equal("Lost", got.Lost, 0)
+	b.equal("Uncounted", got.Uncounted, 0)
+	b.equal("Attempts", len(got.Attempts), 0)
+	b.notResumed("one that runs", m.ID, m.Attempt)
 }
 
 func resumedPast(b *bench) {

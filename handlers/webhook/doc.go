@@ -32,7 +32,8 @@
 // After a 202 the attempt is the receiver's, until it sends its outcome to
 // Activemessage-Callback + "/done" or "/fail" with the lease from
 // Activemessage-Lease. A POST to "/beat" holds the lease for longer; when Config.Lease
-// passes without one, the attempt is lost.
+// passes without one, the attempt is lost. A restart of the server in between changes
+// nothing, if the receiver is heard of within half a minute of it.
 //
 // # What clients read
 //

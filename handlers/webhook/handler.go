@@ -219,3 +219,6 @@ func (h *Handler) unanswered(ctx context.Context, err error) (evidence, error) {
 	}
 	return broken, failure
 }
+
+// Detaches implements engine.Detacher: a 202 leaves the message with the receiver.
+func (h *Handler) Detaches() bool { return true }
