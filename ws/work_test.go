@@ -293,8 +293,7 @@ func TestACheckpointOutlivesItsWorker(t *testing.T) {
 		if s := h.status(id); s.Progress == nil || s.Progress.Fraction != 0.5 {
 			h.t.Errorf("progress %+v", s.Progress)
 		}
-		w.beat("") // it has lost it
-		again := w.take()
+		again := w.dropAll()
 		if again.Attempt != 2 || string(again.Checkpoint) != `{"page":3}` {
 			h.t.Errorf("job %+v", again)
 		}
