@@ -1,35 +1,41 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
-// early is what an attempt was settled with before its handler had returned Detach:
+// errSettledEarly ends the context of a handler that has not returned Detach yet, while
 // whoever it left its work with was faster.
+var errSettledEarly = errors.New("settled by whoever has it")
+
+// early is what an attempt was settled with before its handler returned.
 type early struct {
 	result Result
 	failed *failed
 	// known is closed, under Engine.mu, when the handler has returned: stored is set then.
 	known  chan struct{}
 	stored *Stored
-	// attempt is the one that took over from the handler's; nil if it did not detach.
+	// attempt is the one that took over from the handler's; nil if the message went on
+	// without either.
 	attempt *attempt
 }
 
-// settleEarly remembers what the attempt is to be settled with when its handler detaches
-// it. The caller holds Engine.mu.
+// settleEarly remembers what the attempt is settled with when its handler returns, which is
+// asked to do so. Only a handler that may detach its message lets others settle it. The
+// caller holds Engine.mu.
 func (a *attempt) settleEarly(result Result, reported *failed) (*Stored, error) {
-	if a.early != nil {
+	if a.early != nil || !a.record.messageType.detaches {
 		return nil, notRunning(Lease{a.record.message.ID, a.message.Attempt})
 	}
 	a.early = &early{result: result, failed: reported, known: make(chan struct{})}
+	a.ctx.cancel(errSettledEarly)
 	return &Stored{early: a.early}, nil
 }
 
-// settleDetached settles the attempt that took over from a with what came early, if
-// anything did. The caller holds mu.
+// settleDetached settles the attempt that took over from a with what came early. The caller
+// holds mu.
 func (e *Engine) settleDetached(a *attempt) {
-	if a.early == nil {
-		return
-	}
 	next := a.record.attempt
 	a.early.stored = e.settleOutside(next, a.early.result, a.early.failed)
 	if next.over {
@@ -38,13 +44,11 @@ func (e *Engine) settleDetached(a *attempt) {
 	close(a.early.known)
 }
 
-// refuseEarly answers whoever settled an attempt that its handler did not detach. The
-// caller holds Engine.mu.
+// refuseEarly answers whoever settled an attempt too late: its message went on before its
+// handler returned. The caller holds Engine.mu.
 func (a *attempt) refuseEarly() {
-	if a.early != nil {
-		a.early.stored = &Stored{err: notRunning(Lease{a.record.message.ID, a.message.Attempt})}
-		close(a.early.known)
-	}
+	a.early.stored = &Stored{err: notRunning(Lease{a.record.message.ID, a.message.Attempt})}
+	close(a.early.known)
 }
 
 func (s *early) wait(ctx context.Context) error {

@@ -78,8 +78,9 @@ func (s *Stored) Wait(ctx context.Context) error {
 }
 
 // Settle ends an attempt that runs outside of the engine, with what a Handler would have
-// returned; Lost and HandBack besides. Of one whose handler has not returned Detach yet,
-// Stored waits until it has; it is ErrStale then if the handler returned anything else. The error is ErrStale if the lease is not a running
+// returned; Lost and HandBack besides. Of one inside whose
+// handler may detach it, and has not yet, the handler's context ends, and Stored waits until
+// it has returned, whatever that is. The error is ErrStale if the lease is not a running
 // attempt's; if it was settled before, Stored is not nil then and says when that is stored.
 // With a Store also ErrStoreFailed, and ErrDraining when the engine ends: settle it again
 // after the restart, see Resume.

@@ -97,6 +97,18 @@ func (a *attempt) expired() error {
 	return Lost(errors.New("nothing was heard of it until its lease ended"))
 }
 
+// settledAs is what follows when an attempt outside did not begin, or is lost. Of one inside
+// it is a handler that says what only Settle may: it has failed.
+func (a *attempt) settledAs(kind directiveKind) verdict {
+	switch {
+	case a.lease == nil || kind == detach:
+		return a.tryAgain(a.failed.told)
+	case kind == handBack:
+		return verdict{state: StateQueued, unstarted: true}
+	}
+	return a.lose()
+}
+
 // lose is what follows when whoever ran the attempt is gone. The caller holds Engine.mu.
 func (a *attempt) lose() verdict {
 	a.lease.lost = true

@@ -785,45 +785,45 @@ func TestReplaceUnderLoad(t *testing.T) {
 	})
 }
 
-// Whoever a handler leaves its work with may be faster than the handler.
+// Whoever a handler leaves its work with may be faster than the handler, whose context ends
+// then. What it returns counts no more.
 func TestSettledBeforeItIsDetached(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		returned, settled error
 		outcome           string
-		stale             bool
 	}{
-		"succeeded":         {engine.Detach(time.Hour), nil, "p:ok", false},
-		"failed":            {engine.Detach(time.Hour), &engine.Error{Message: "no"}, "p:err(no)", false},
-		"not detached":      {nil, &engine.Error{Message: "no"}, "p:ok", true},
-		"failed by itself":  {&engine.Error{Message: "mine"}, nil, "p:err(mine)", true},
-		"detached for long": {engine.Detach(time.Hour), engine.Detach(time.Minute), "p:err(its worker was lost once while it ran)", false},
+		"succeeded":         {engine.Detach(time.Hour), nil, "p:ok"},
+		"failed":            {engine.Detach(time.Hour), &engine.Error{Message: "no"}, "p:err(no)"},
+		"not detached":      {nil, &engine.Error{Message: "no"}, "p:err(no)"},
+		"failed by itself":  {&engine.Error{Message: "mine"}, nil, "p:ok"},
+		"detached for long": {engine.Detach(time.Hour), engine.Detach(time.Minute), "p:err(its worker was lost once while it ran)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				e := start(t, engine.Config{})
 				sub := subscribe(t, e, "*", engine.Cursor{})
-				settled := make(chan *engine.Stored, 1)
-				register(t, e, "hook", engine.Policy{MaxLost: 1, Timeout: -1}, func(_ context.Context, m *engine.Message) (engine.Result, error) {
-					l := engine.Lease{ID: m.ID, Attempt: m.Attempt}
-					if stale := e.Extend(time.Hour, l); len(stale) > 0 {
-						t.Error("stale while the handler runs")
-					}
-					stored, err := e.Settle(l, engine.Result{}, c.settled)
-					mustBe(t, err, nil)
-					if stored.Ready() {
-						t.Error("it is stored before the handler has detached it")
-					}
-					_, err = e.Settle(l, engine.Result{}, nil)
-					mustBe(t, err, engine.ErrStale)
-					settled <- stored
+				began := make(chan engine.Lease, 1)
+				hook := func(ctx context.Context, m *engine.Message) (engine.Result, error) {
+					began <- engine.Lease{ID: m.ID, Attempt: m.Attempt}
+					<-ctx.Done()
 					return engine.Result{}, c.returned
-				})
-				submit(t, e, engine.Submission{MessageType: "hook", ResponseNotification: "p"})
-				if err := (<-settled).Wait(t.Context()); errors.Is(err, engine.ErrStale) != c.stale || err != nil && !c.stale {
-					t.Errorf("settled: %v", err)
 				}
+				if err := e.Register("hook", mayDetach{hook}, engine.Policy{MaxLost: 1, Timeout: -1}); err != nil {
+					t.Fatal(err)
+				}
+				submit(t, e, engine.Submission{MessageType: "hook", ResponseNotification: "p"})
+				l := <-began
+				if stale := e.Extend(time.Hour, l); len(stale) > 0 {
+					t.Error("stale while the handler runs")
+				}
+				stored, err := e.Settle(l, engine.Result{}, c.settled)
+				mustBe(t, err, nil)
+				if _, err = e.Settle(l, engine.Result{}, nil); err == nil {
+					t.Error("settled twice")
+				}
+				mustBe(t, stored.Wait(t.Context()), nil)
 				if got := texts(read(t, sub, 1))[0]; got != c.outcome {
 					t.Error(got)
 				}
@@ -831,4 +831,111 @@ func TestSettledBeforeItIsDetached(t *testing.T) {
 			})
 		})
 	}
+}
+
+// mayDetach is a handler that says so.
+type mayDetach struct{ engine.HandlerFunc }
+
+func (mayDetach) Detaches() bool { return true }
+
+// What a handler runs that does not detach is nobody else's to settle.
+func TestNobodySettlesWhatRunsInside(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{})
+		g := newGate()
+		register(t, e, "near", engine.Policy{}, g.handle)
+		id := submit(t, e, engine.Submission{MessageType: "near"}).ID
+		<-g.entered
+		_, err := e.Settle(engine.Lease{ID: id, Attempt: 1}, engine.Result{}, nil)
+		mustBe(t, err, engine.ErrStale)
+		close(g.open)
+	})
+}
+
+// A message that times out while its handler does not return is not settled by what came
+// early.
+func TestTooLateForAnEarlyReport(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{})
+		g := newGate()
+		if err := e.Register("hook", mayDetach{g.stubborn}, engine.Policy{Timeout: time.Minute, Grace: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		id := submit(t, e, engine.Submission{MessageType: "hook"}).ID
+		<-g.entered
+		stored, err := e.Settle(engine.Lease{ID: id, Attempt: 1}, engine.Result{}, nil)
+		mustBe(t, err, nil)
+		time.Sleep(2 * time.Minute)
+		if s := status(t, e, id); s.State != engine.StateFailed {
+			t.Errorf("%+v", s)
+		}
+		close(g.open)
+		mustBe(t, stored.Wait(t.Context()), engine.ErrStale)
+	})
+}
+
+// What only Settle may say is a failure when a handler says it.
+func TestHandlersThatSayWhatTheyMayNot(t *testing.T) {
+	t.Parallel()
+	for _, said := range []error{engine.Lost(errors.New("gone")), engine.HandBack(), engine.Lost(nil)} {
+		synctest.Test(t, func(t *testing.T) {
+			e := start(t, engine.Config{})
+			sub := subscribe(t, e, "*", engine.Cursor{})
+			register(t, e, "near", engine.Policy{MaxAttempts: 2}, func(context.Context, *engine.Message) (engine.Result, error) {
+				return engine.Result{}, said
+			})
+			id := submit(t, e, engine.Submission{MessageType: "near", ResponseNotification: "p"}).ID
+			if got := texts(read(t, sub, 1))[0]; got != "p:err(handler failed)" {
+				t.Error(got)
+			}
+			if s := status(t, e, id); states(s.Attempts) != "1:retrying 2:failed " || s.Lost != 0 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// A pause outlives the time in which nobody serves the type; a throttle does not outlive its
+// handler, or somebody who wants it to go on.
+func TestWhatATypeKeeps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, engine.Config{})
+		pause := func(paused bool) {
+			if _, err := e.Reconfigure("a", func(p *engine.Policy) { p.Paused = paused }); err != nil {
+				t.Error(err)
+			}
+		}
+		slow := func(context.Context, *engine.Message) (engine.Result, error) {
+			return engine.Result{}, engine.Throttle(time.Hour, errors.New("later"))
+		}
+		register(t, e, "a", engine.Policy{}, echo)
+		pause(true)
+		mustBe(t, e.Unregister("a"), nil)
+		if _, err := e.TypeStats("a"); !errors.Is(err, engine.ErrUnknownType) || len(e.Stats().Types) > 0 {
+			t.Errorf("a type that is gone: %v, %v", err, e.Stats().Types)
+		}
+		register(t, e, "a", engine.Policy{}, echo)
+		if s, _ := e.TypeStats("a"); !s.Policy.Paused {
+			t.Error("the pause is forgotten")
+		}
+		pause(false)
+		for _, end := range []func(){
+			func() { pause(true); pause(false) },
+			func() { mustBe(t, e.Replace("a", engine.HandlerFunc(echo), engine.Policy{}), nil) },
+		} {
+			mustBe(t, e.Replace("a", engine.HandlerFunc(slow), engine.Policy{}), nil)
+			submit(t, e, engine.Submission{MessageType: "a"})
+			synctest.Wait()
+			if s, _ := e.TypeStats("a"); s.ThrottledUntil.IsZero() {
+				t.Error("not throttled")
+			}
+			end()
+			if s, _ := e.TypeStats("a"); !s.ThrottledUntil.IsZero() {
+				t.Error("throttled still")
+			}
+		}
+	})
 }

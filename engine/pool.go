@@ -210,12 +210,17 @@ func (e *Engine) nextType(ring *typeRing, now time.Time) *messageType {
 func (e *Engine) finish(a *attempt, now time.Time) {
 	r, t := a.record, a.record.messageType
 	e.deadlines.remove(&a.timer)
-	if wait, detached := a.detached(); detached {
+	switch wait, detached := a.detached(); {
+	case a.early != nil && !a.over:
 		e.detach(a, wait, now)
 		e.settleDetached(a)
 		return
+	case a.early != nil:
+		a.refuseEarly()
+	case detached:
+		e.detach(a, wait, now)
+		return
 	}
-	a.refuseEarly()
 	t.duration.observe(now.Sub(a.began))
 	t.running--
 	if a.lease != nil {

@@ -31,7 +31,7 @@ type messageType struct {
 	returned     int  // handlers, since the last group
 	isBehind     bool // in durable.behind
 	caughtUp     bool // while claims are planned: they take all that is behind
-	pausedBefore bool // by an earlier engine, until it is registered
+	pausedBefore bool // by an earlier engine, or when it was unregistered, until it is registered
 
 	ring       *typeRing    // in which it has a turn; nil without one
 	prev, next *messageType // links of the ring
@@ -119,6 +119,7 @@ func (e *Engine) Unregister(messageType string) error {
 		return fmt.Errorf("unregister %q: %w", messageType, ErrUnknownType)
 	}
 	t.registered.Store(false)
+	t.pausedBefore = t.policy.Paused
 	e.dropIfDone(t)
 	return nil
 }
@@ -151,6 +152,7 @@ func (e *Engine) setHandler(t *messageType, h Handler, p Policy) {
 	if outside && !t.outside && e.durable != nil { // what waits here is for workers
 		e.handBackLast(math.MaxInt, t, time.Now())
 	}
+	e.deadlines.remove(&t.held) // the other handler asked for that
 	t.handler, t.policy, t.outside = h, p.withDefaults(), outside
 	d, has := Power[Detacher](h)
 	t.detaches = has && d.Detaches()
@@ -183,6 +185,9 @@ func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStat
 		}
 		stored = e.storePause(t, policy.Paused)
 	}
+	if t.policy.Paused && !policy.Paused {
+		e.deadlines.remove(&t.held) // somebody wants it to go on now
+	}
 	t.policy = policy.withDefaults()
 	e.updateTurn(t)
 	if e.durable == nil && e.draining {
@@ -200,7 +205,11 @@ func (e *Engine) lookup(messageType string) *messageType { return (*e.types.Load
 
 // dropIfDone removes an unregistered type whose last work is done.
 func (e *Engine) dropIfDone(t *messageType) {
-	if t.registered.Load() || t.backlog.len() > 0 || t.stored != (Counts{}) || t.running > 0 || t.claimed > 0 || t.consumers > 0 || t.pausedBefore {
+	if t.registered.Load() || t.backlog.len() > 0 || t.stored != (Counts{}) || t.running > 0 || t.claimed > 0 || t.consumers > 0 {
+		return
+	}
+	if t.pausedBefore {
+		t.handler = nil // nothing is left of it but that
 		return
 	}
 	types := maps.Clone(*e.types.Load())

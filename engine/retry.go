@@ -113,10 +113,8 @@ func (a *attempt) judge(cause error) verdict {
 		return verdict{state: StateScheduled, wait: marked.after}
 	case marked.kind == permanent:
 		return verdict{state: StateFailed, failure: a.failed.told}
-	case marked.kind == handBack:
-		return verdict{state: StateQueued, unstarted: true}
-	case marked.kind == lost:
-		return a.lose()
+	case marked.kind == handBack || marked.kind == lost || marked.kind == detach:
+		return a.settledAs(marked.kind)
 	}
 	marked, v := a.failed.marked, a.tryAgain(a.failed.told)
 	v.wait = marked.after

@@ -146,7 +146,7 @@ func (e *Engine) TypeStats(messageType string) (TypeStats, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := e.lookup(messageType)
-	if t == nil {
+	if t == nil || t.handler == nil && t.waiting() == 0 {
 		return TypeStats{}, fmt.Errorf("%w", &unknownTypeError{messageType})
 	}
 	return t.stats(), nil
