@@ -131,6 +131,7 @@ func (c *Consumer) empty() (w Work, begun []*attempt, err error) {
 		if a.over {
 			continue
 		}
+		a.lease.given = true
 		m := *a.message // its data is dropped from the record when it has succeeded
 		w.Jobs = append(w.Jobs, Job{Message: &m, MaxAttempts: a.record.maxAttempts(), Deadline: a.ctx.deadline})
 		if a.observed != nil {

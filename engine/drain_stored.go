@@ -52,5 +52,9 @@ func (e *Engine) leaveOutside(r *record, now time.Time) {
 	r.messageType.running--
 	e.outside--
 	e.vacate(r)
-	e.conclude(a, verdict{state: StateQueued, failure: &Error{Code: CodeLeftOutside, Message: "the server shut down while it ran outside"}}, now)
+	v := verdict{state: StateQueued, failure: &Error{Code: CodeLeftOutside, Message: "the server shut down while it ran outside"}}
+	if a.lease.wait > 0 { // whoever has it does not come back by itself
+		v.state, v.uncounted, v.wait = StateRetrying, true, a.lease.next().Sub(now)
+	}
+	e.conclude(a, v, now)
 }

@@ -68,6 +68,7 @@ const (
 	CodeExpired        = "expired"
 	CodeLost           = "lost"         // an attempt's: its server died; a message's: that often
 	CodeWorkerLost     = "worker_lost"  // an attempt's: its worker outside of the server died
+	CodeHandedBack     = "handed_back"  // an attempt's: it was given to a worker and did not begin
 	CodeLeftOutside    = "left_outside" // an attempt's: it ran outside when its server was shut down
 )
 

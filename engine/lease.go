@@ -18,8 +18,10 @@ type Lease struct {
 type lease struct {
 	ends  time.Time // until then it is believed to run
 	until time.Time // when its timeout passes, or once it was asked to end its grace; zero: never
+	given bool      // its consumer has it
 	begun bool      // somebody said so, by extending it
 	lost  bool      // whoever ran it is gone
+	told  bool      // whoever ran it said what it came to
 	left  bool      // the engine ends, and the next may go on with it
 	// wait is how long it was detached for, and so every extension; 0 if it was not.
 	wait time.Duration
@@ -105,8 +107,9 @@ func (e *Engine) Settle(l Lease, result Result, err error) (*Stored, error) {
 		return stored, err
 	}
 	stored := e.settleOutside(a, result, reported)
+	over := a.over
 	e.unlock()
-	if a.over {
+	if over {
 		e.report(a)
 	}
 	return stored, nil
@@ -122,6 +125,7 @@ func (e *Engine) settleOutside(a *attempt, result Result, reported *failed) *Sto
 		a.extend(wait, now)
 		return &Stored{}
 	}
+	a.lease.told = !a.is(lost) && !a.is(handBack)
 	e.finish(a, now)
 	return e.onItsWay(a.record.settling)
 }
@@ -158,8 +162,8 @@ func (e *Engine) attemptOf(l Lease) (*attempt, error) {
 // long ago. The caller holds mu.
 func (e *Engine) settledBefore(l Lease) *Stored {
 	r := e.table.byID[l.ID]
-	if r == nil || r.settling == nil || r.attempts != l.Attempt || r.state == StateQueued {
-		return nil // StateQueued: another attempt was handed back that did not begin
+	if r == nil || r.settling == nil || r.attempts != l.Attempt || r.attempt == nil || r.attempt.lease == nil || !r.attempt.lease.told {
+		return nil
 	}
 	return &Stored{commit: r.settling}
 }
@@ -252,5 +256,5 @@ func (e *Engine) Save(l Lease, data []byte) (*Stored, error) {
 	if e.durable == nil {
 		return &Stored{}, nil
 	}
-	return e.storeCheckpoint(l, data), nil
+	return e.storeCheckpoint(r, data), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -27,10 +28,12 @@ func (e *Engine) Resume(ctx context.Context, c *Consumer, l Lease, d time.Durati
 		return nil
 	}
 	a, err := e.leased(l)
-	if err == nil {
+	if err == nil && !c.serves(a.record.messageType) {
+		err = notRunning(l)
+	} else if err == nil {
 		e.rebind(a, c, time.Now().Add(d))
 	}
-	away := err != nil && e.durable != nil && !e.draining
+	away := err != nil && e.durable != nil && !e.draining && a == nil
 	var leaving *commit
 	if r := e.table.byID[l.ID]; away && r != nil {
 		leaving = r.settling // if it was claimed to run again, and put off
@@ -42,10 +45,27 @@ func (e *Engine) Resume(ctx context.Context, c *Consumer, l Lease, d time.Durati
 			return err
 		}
 	}
-	if away {
+	if away && e.mayResume(ctx, c, l) {
 		return e.resumeStored(ctx, c, l, d)
 	}
 	return err
+}
+
+// serves reports whether a message of the type may run with the consumer; with nobody, which
+// is nil, any may.
+func (c *Consumer) serves(t *messageType) bool { return c == nil || slices.Contains(c.types, t) }
+
+// mayResume reports whether a message is one that runs outside, and with c. It is a read, so
+// that whoever lists leases that are none costs no commits.
+func (e *Engine) mayResume(ctx context.Context, c *Consumer, l Lease) bool {
+	m, err := e.durable.store.Get(ctx, l.ID)
+	if err != nil || m.Attempt < l.Attempt || m.State.Terminal() {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.lookup(m.MessageType)
+	return t != nil && (t.outside || t.detaches) && c.serves(t)
 }
 
 // rebind moves a running attempt to another consumer, nil for none. The caller holds mu.
@@ -131,13 +151,19 @@ func (e *Engine) awaitsHolder(r *record, now time.Time) bool {
 	return last != nil && (last.Code == CodeLeftOutside || last.Code == CodeLost && (r.outside || r.messageType.detaches))
 }
 
-// storeCheckpoint lets the store keep a checkpoint. The caller holds mu.
-func (e *Engine) storeCheckpoint(l Lease, data []byte) *Stored {
+// storeCheckpoint lets the store keep a checkpoint, in place of one that is not on its way
+// there yet. The caller holds mu.
+func (e *Engine) storeCheckpoint(r *record, data []byte) *Stored {
 	if err := e.durable.unusable(); err != nil {
 		return &Stored{err: err}
 	}
+	if waits := r.plan.saving; waits != nil && slices.Contains(e.durable.collecting, waits.commit) {
+		waits.save.Data = data
+		return waits
+	}
 	c := e.durable.openCommit()
-	change := &SaveChange{ID: l.ID, Attempt: l.Attempt, Data: data}
+	change := &SaveChange{ID: r.message.ID, Attempt: r.attempts, Data: data}
 	c.group.Saves = append(c.group.Saves, change)
-	return &Stored{commit: c, save: change}
+	r.plan.saving = &Stored{commit: c, save: change}
+	return r.plan.saving
 }

@@ -59,7 +59,7 @@ func (e *Engine) detach(a *attempt, wait time.Duration, now time.Time) {
 // holds mu.
 func (e *Engine) startOutside(r *record, now time.Time) {
 	c := r.consumer
-	if e.draining || c.closed || !r.messageType.startable() && r.messageType.policy.Paused {
+	if e.draining || c.closed || c.taken > c.slots && c.slots == 0 || !r.messageType.startable() && r.messageType.policy.Paused {
 		e.handBack(r, now)
 		return
 	}
@@ -75,6 +75,8 @@ func (e *Engine) outsideDue(a *attempt, now time.Time) bool {
 	switch {
 	case late && a.asked != nil:
 		a.failed = newFailed(a.asked)
+	case late && !a.lease.begun: // its timeout is shorter than the offer
+		a.failed = newFailed(HandBack())
 	case !a.lease.ends.After(now):
 		a.failed = newFailed(a.expired())
 	case late:
@@ -103,8 +105,10 @@ func (a *attempt) settledAs(kind directiveKind) verdict {
 	switch {
 	case a.lease == nil || kind == detach:
 		return a.tryAgain(a.failed.told)
-	case kind == handBack:
+	case kind == handBack && !a.lease.given:
 		return verdict{state: StateQueued, unstarted: true}
+	case kind == handBack: // its number is not used again: who was given it may still say something
+		return verdict{state: StateQueued, failure: &Error{Code: CodeHandedBack, Message: "it did not begin"}}
 	}
 	return a.lose()
 }

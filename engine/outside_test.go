@@ -248,8 +248,8 @@ func TestWhatASettledAttemptComesTo(t *testing.T) {
 		"throttle unfailed":  {engine.Policy{}, engine.Throttle(time.Minute, nil), "1:scheduled 2:succeeded ", 0, "p:ok"},
 		"lost":               {engine.Policy{}, engine.Lost(nil), "1:queued 2:succeeded ", 1, "p:ok"},
 		"lost too often":     {engine.Policy{MaxLost: 1}, engine.Lost(nil), "1:failed ", 1, "p:err(its worker was lost once while it ran)"},
-		"handed back":        {engine.Policy{}, engine.HandBack(), "1:succeeded ", 0, "p:ok"},
-		"handed back lately": {engine.Policy{MaxAttempts: 9}, fmt.Errorf("no: %w", engine.HandBack()), "1:succeeded ", 0, "p:ok"},
+		"handed back":        {engine.Policy{}, engine.HandBack(), "1:queued 2:succeeded ", 0, "p:ok"},
+		"handed back lately": {engine.Policy{MaxAttempts: 9}, fmt.Errorf("no: %w", engine.HandBack()), "1:queued 2:succeeded ", 0, "p:ok"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -327,8 +327,8 @@ func TestALeaseEnds(t *testing.T) {
 			t.Errorf("%+v after %s", stop, time.Since(began))
 		}
 		c.Resize(1)
-		job := collect(t, c)[0] // what never began is not lost
-		if s := status(t, e, id); s.Lost != 0 || s.Attempt != 1 {
+		job := collect(t, c)[0] // what never began is not lost, and its lease is not used again
+		if s := status(t, e, id); s.Lost != 0 || s.Attempt != 2 {
 			t.Errorf("%+v", s)
 		}
 		began = time.Now()
@@ -341,7 +341,8 @@ func TestALeaseEnds(t *testing.T) {
 		}
 		c.Resize(1)
 		job = next(t, e, c, 1)[0]
-		if s := status(t, e, id); s.Lost != 1 || s.Attempt != 2 || states(s.Attempts) != "1:queued 2:running " || s.Attempts[0].Error.Code != engine.CodeWorkerLost {
+		if s := status(t, e, id); s.Lost != 1 || s.Attempt != 3 || states(s.Attempts) != "1:queued 2:queued 3:running " ||
+			s.Attempts[0].Error.Code != engine.CodeHandedBack || s.Attempts[1].Error.Code != engine.CodeWorkerLost {
 			t.Errorf("%+v", s)
 		}
 		settle(t, e, leaseOf(job), "", nil)

@@ -22,6 +22,7 @@ type plan struct {
 	lost      int // attempts
 	// checkpoint is what an attempt saved last.
 	checkpoint []byte
+	saving     *Stored // the last one, with a store
 	// blockedBy is a stuck attempt: until its handler returns, no other starts.
 	blockedBy *attempt
 	// key is the message's idempotency key's entry, nil without one.

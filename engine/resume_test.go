@@ -196,6 +196,7 @@ func TestLeasesGoOnAfterACrash(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		settle(t, e, leaseOf(again), "", nil)
+		synctest.Wait()
 		if s := status(t, e, leases[3].ID); s.Attempt != 2 || s.Lost != 1 || s.State != engine.StateRunning {
 			t.Errorf("%+v", s)
 		}

@@ -89,7 +89,8 @@ type verdict struct {
 	state     State
 	failure   *Error
 	wait      time.Duration
-	unstarted bool // the attempt did not begin, so nothing remembers it
+	unstarted bool // nobody knows of the attempt, so nothing remembers it
+	uncounted bool // though it is StateRetrying
 }
 
 // judge decides what follows the attempt, which the engine ended for cause, or
@@ -173,7 +174,7 @@ func (e *Engine) conclude(a *attempt, v verdict, now time.Time) State {
 		return v.state
 	}
 	r.remember(r.current(v.state, v.failure, now))
-	if v.state != StateRetrying {
+	if v.state != StateRetrying || v.uncounted {
 		p.uncounted++
 	}
 	if e.durable != nil && p.blockedBy != nil && (v.state == StateQueued || e.durable.abandoned()) {
@@ -181,7 +182,7 @@ func (e *Engine) conclude(a *attempt, v verdict, now time.Time) State {
 		return v.state
 	}
 	if e.durable != nil && p.blockedBy == nil {
-		if v.state == StateRetrying {
+		if v.state == StateRetrying && !v.uncounted {
 			r.messageType.retries++
 		}
 		e.storeRetry(r, v.state, v.wait, now)

@@ -49,7 +49,7 @@
 //
 // # Circuit breaker
 //
-// After Config.BreakerFailures failures in a row that tell of the endpoint (no answer,
-// or 5xx) it is left alone for Config.BreakerDelay: the message type waits, and spends no
+// After Config.BreakerFailures failures in a row that tell of the endpoint (no answer, if
+// only within 10 s, or 5xx) it is left alone for Config.BreakerDelay: the message type waits, and spends no
 // attempt. Then one message is tried; its success closes the breaker.
 package webhook

@@ -127,11 +127,12 @@ func (h *Handler) Handle(ctx context.Context, m *engine.Message) (engine.Result,
 	seen := unclear
 	defer func() { h.breaker.record(seen) }() // also after a panic: a probe's place is given back
 	// What is left of the exchange when Handle returns ends with it.
+	began := time.Now()
 	exchange, cancel := context.WithCancel(ctx)
 	defer cancel()
 	response, err := h.transport.RoundTrip(h.request(exchange, m))
 	if err != nil {
-		seen, err = h.unanswered(ctx, err)
+		seen, err = h.unanswered(ctx, began, err)
 		return engine.Result{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
@@ -145,7 +146,7 @@ func (h *Handler) Handle(ctx context.Context, m *engine.Message) (engine.Result,
 	}
 	result, err := a.result()
 	if _, cut := errors.AsType[*cutError](err); cut {
-		seen, err = h.unanswered(ctx, err)
+		seen, err = h.unanswered(ctx, began, err)
 		return engine.Result{}, err
 	}
 	seen = alive
@@ -197,11 +198,16 @@ func (h *Handler) request(ctx context.Context, m *engine.Message) *http.Request 
 	return request.WithContext(ctx)
 }
 
+// patience is after what time a timeout tells of the endpoint: a submitter may ask for a
+// shorter one, and shall not close the endpoint to others.
+const patience = 10 * time.Second
+
 // unanswered is what an attempt comes to that got no answer, or not all of it.
-func (h *Handler) unanswered(ctx context.Context, err error) (evidence, error) {
+func (h *Handler) unanswered(ctx context.Context, began time.Time, err error) (evidence, error) {
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)
-		if errors.Is(cause, engine.ErrTimeout) || errors.Is(cause, context.DeadlineExceeded) {
+		late := errors.Is(cause, engine.ErrTimeout) || errors.Is(cause, context.DeadlineExceeded)
+		if late && time.Since(began) >= patience {
 			return broken, cause
 		}
 		return unclear, cause

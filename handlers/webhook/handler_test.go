@@ -67,41 +67,55 @@ func TestRequestOfLess(t *testing.T) {
 }
 
 // TestAccepted has a receiver that answers 202, and settles later.
+// A receiver that says 202 settles the message later; it may do so before, and even wait for
+// the answer to that.
 func TestAccepted(t *testing.T) {
 	t.Parallel()
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusAccepted)
-		_, _ = io.WriteString(w, "in a minute")
-	})
-	e, err := engine.New(engine.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	returned := make(chan struct{})
-	h := start(t, Config{URL: url})
-	if err := e.Register("t", engine.HandlerFunc(func(ctx context.Context, m *engine.Message) (engine.Result, error) {
-		defer close(returned)
-		return h.Handle(ctx, m)
-	}), engine.Policy{}); err != nil {
-		t.Fatal(err)
-	}
-	receipt, err := e.Submit(t.Context(), engine.Submission{MessageType: "t"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-returned
-	lease := engine.Lease{ID: receipt.ID, Attempt: 1}
-	for { // until the engine has seen that the handler returned
-		_, err = e.Settle(lease, engine.Result{Data: []byte("done")}, nil)
-		if !errors.Is(err, engine.ErrStale) {
-			break
+	for _, early := range []bool{false, true} {
+		var e *engine.Engine
+		settle := func(id engine.ID) {
+			stored, err := e.Settle(engine.Lease{ID: id, Attempt: 1}, engine.Result{Data: []byte("done")}, nil)
+			if err == nil {
+				err = stored.Wait(t.Context())
+			}
+			if err != nil {
+				t.Error(err)
+			}
 		}
-	}
-	if status, getErr := e.Get(receipt.ID); err != nil || getErr != nil || status.State != engine.StateSucceeded || string(status.Result.Data) != "done" {
-		t.Errorf("%+v, %v, %v", status, err, getErr)
-	}
-	if err := e.Drain(t.Context()); err != nil {
-		t.Error(err)
+		called := make(chan struct{})
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			close(called)
+			if early {
+				id, err := engine.ParseID(r.Header.Get("Webhook-Id"))
+				if err != nil {
+					t.Error(err)
+				}
+				settle(id)
+			}
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = io.WriteString(w, "in a minute")
+		})
+		var err error
+		if e, err = engine.New(engine.Config{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Register("t", start(t, Config{URL: url}), engine.Policy{}); err != nil {
+			t.Fatal(err)
+		}
+		receipt, err := e.Submit(t.Context(), engine.Submission{MessageType: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if <-called; !early {
+			settle(receipt.ID) // while the handler runs or after, which does not matter
+		}
+		status, err := e.Wait(t.Context(), receipt.ID)
+		if err != nil || status.State != engine.StateSucceeded || string(status.Result.Data) != "done" {
+			t.Errorf("early %t: %+v, %v", early, status, err)
+		}
+		if err := e.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
