@@ -20,6 +20,7 @@ import (
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/engine/memstore"
 	"github.com/activemessage/activemessage/engine/remote"
+	"github.com/activemessage/activemessage/internal/pipes"
 	"github.com/activemessage/activemessage/ws"
 )
 
@@ -362,8 +363,7 @@ type mortalServer struct {
 	sockets *ws.Work
 	http    *http.Server
 	serving sync.WaitGroup
-	pipes   chan net.Conn
-	closed  chan struct{}
+	pipes   *pipes.Listener
 }
 
 func (w *world) startServer() *mortalServer {
@@ -375,25 +375,12 @@ func (w *world) startServer() *mortalServer {
 	if err := e.Register(worldType, engine.Outside(), policy); err != nil {
 		w.t.Fatal(err)
 	}
-	s := &mortalServer{engine: e, workers: remote.New(e, remote.Config{}), pipes: make(chan net.Conn), closed: make(chan struct{})}
+	s := &mortalServer{engine: e, workers: remote.New(e, remote.Config{}), pipes: pipes.Listen()}
 	s.sockets = ws.NewWork(s.workers, ws.Config{CloseSpread: time.Millisecond})
 	s.http = &http.Server{Handler: s.sockets, ReadHeaderTimeout: time.Minute}
-	s.serving.Go(func() { _ = s.http.Serve(s) })
+	s.serving.Go(func() { _ = s.http.Serve(s.pipes) })
 	return s
 }
-
-// Accept, Close and Addr make it the listener.
-func (s *mortalServer) Accept() (net.Conn, error) {
-	select {
-	case c := <-s.pipes:
-		return c, nil
-	case <-s.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (s *mortalServer) Close() error   { close(s.closed); return nil }
-func (s *mortalServer) Addr() net.Addr { return &net.TCPAddr{} }
 
 // stop frees what a server has, dead or not.
 func (s *mortalServer) stop() {
@@ -436,12 +423,8 @@ func (l *line) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, errors.New("nobody is there")
 	}
 	mine, theirs := net.Pipe()
-	select {
-	case s.pipes <- &badConn{Conn: theirs, world: l.world}:
-	case <-s.closed:
-		return nil, errors.New("nobody is there")
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := s.pipes.Connect(ctx, &badConn{Conn: theirs, world: l.world}); err != nil {
+		return nil, err
 	}
 	c := &badConn{Conn: mine, world: l.world}
 	l.mu.Lock()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/engine/remote"
+	"github.com/activemessage/activemessage/internal/pipes"
 	"github.com/activemessage/activemessage/ws"
 )
 
@@ -26,24 +27,11 @@ type hall struct {
 	engine  *engine.Engine
 	workers *remote.Workers
 	sockets *ws.Work
-	pipes   chan net.Conn
-	closed  chan struct{}
+	pipes   *pipes.Listener
 	http    *http.Server
 	serving sync.WaitGroup
 	stopped bool
 }
-
-func (h *hall) Accept() (net.Conn, error) {
-	select {
-	case c := <-h.pipes:
-		return c, nil
-	case <-h.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (h *hall) Close() error   { close(h.closed); return nil }
-func (h *hall) Addr() net.Addr { return &net.TCPAddr{} }
 
 // inHall runs a test in a bubble with a server.
 func inHall(t *testing.T, engineConfig engine.Config, cfg remote.Config, test func(h *hall)) {
@@ -70,9 +58,9 @@ func open(t *testing.T, engineConfig engine.Config, cfg remote.Config) *hall {
 	}
 	workers := remote.New(e, cfg)
 	h := &hall{t: t, engine: e, workers: workers, sockets: ws.NewWork(workers, ws.Config{CloseSpread: time.Millisecond}),
-		pipes: make(chan net.Conn), closed: make(chan struct{})}
+		pipes: pipes.Listen()}
 	h.http = &http.Server{Handler: h.sockets, ReadHeaderTimeout: time.Minute}
-	h.serving.Go(func() { _ = h.http.Serve(h) })
+	h.serving.Go(func() { _ = h.http.Serve(h.pipes) })
 	return h
 }
 
@@ -164,11 +152,11 @@ func (f workFrame) ref() string { return fmt.Sprintf(`{"id":%q,"lease":%d}`, f.I
 // connect opens a socket without a hello.
 func (h *hall) connect() *worker {
 	h.t.Helper()
-	ours, theirs := net.Pipe()
+	var ours net.Conn
 	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			h.pipes <- theirs
-			return ours, nil
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			ours, err = h.pipes.Dial(ctx, network, address)
+			return ours, err
 		},
 		DisableKeepAlives: true,
 	}}

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/activemessage/activemessage/client/worker"
+	"github.com/activemessage/activemessage/internal/pipes"
 )
 
 // TestMain fails the package if a test leaves a goroutine behind.
@@ -27,54 +28,27 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const beat = 5 * time.Second
 
-// pipes is a listener whose connections are in memory, so that a whole server lives in
-// a synctest bubble.
-type pipes struct {
-	accepted chan net.Conn
-	closed   chan struct{}
-	once     sync.Once
-	down     atomic.Bool // nobody answers
-	dials    atomic.Int32
+// network is a listener in memory that counts who dials, and may be down.
+type network struct {
+	*pipes.Listener
+	down  atomic.Bool // nobody answers
+	dials atomic.Int32
 }
 
-func newPipes() *pipes { return &pipes{accepted: make(chan net.Conn), closed: make(chan struct{})} }
+func newNetwork() *network { return &network{Listener: pipes.Listen()} }
 
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	p.dials.Add(1)
-	if p.down.Load() {
+func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	n.dials.Add(1)
+	if n.down.Load() {
 		return nil, errors.New("connection refused")
 	}
-	client, server := net.Pipe()
-	select {
-	case p.accepted <- server:
-		return client, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return n.Dial(ctx, "", "")
 }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.accepted:
-		return conn, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // server is a scripted server of the protocol, and the worker that connects to it.
 type server struct {
 	t        *testing.T
-	pipes    *pipes
+	network  *network
 	sessions chan *peer
 	// refuses answers the upgrade instead, if it is set.
 	refuses atomic.Pointer[func(http.ResponseWriter) bool]
@@ -91,15 +65,15 @@ func bubble(t *testing.T, cfg worker.Config, script func(s *server) error) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{t: t, pipes: newPipes(), sessions: make(chan *peer, 100), run: make(chan error, 1), gate: newGate()}
+		s := &server{t: t, network: newNetwork(), sessions: make(chan *peer, 100), run: make(chan error, 1), gate: newGate()}
 		web := &http.Server{Handler: s}
 		serving := make(chan struct{})
-		go func() { defer close(serving); _ = web.Serve(s.pipes) }()
+		go func() { defer close(serving); _ = web.Serve(s.network) }()
 		if cfg.Handlers == nil {
 			cfg.Handlers = one(s.gate.handle)
 		}
 		cfg.URL = "http://server"
-		cfg.DialContext = s.pipes.dial
+		cfg.DialContext = s.network.dial
 		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 		ctx, stop := context.WithCancel(t.Context())
 		s.stop = stop

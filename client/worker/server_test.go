@@ -22,7 +22,7 @@ import (
 // real is a server as it is, in a bubble.
 type real struct {
 	t       *testing.T
-	pipes   *pipes
+	network *network
 	engine  *engine.Engine
 	workers *remote.Workers
 	sockets *ws.Work
@@ -36,10 +36,10 @@ func newReal(t *testing.T) *real {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &real{t: t, pipes: newPipes(), engine: e, workers: remote.New(e, remote.Config{}), serving: make(chan struct{})}
+	r := &real{t: t, network: newNetwork(), engine: e, workers: remote.New(e, remote.Config{}), serving: make(chan struct{})}
 	r.sockets = ws.NewWork(r.workers, ws.Config{CloseSpread: time.Millisecond})
 	r.web = &http.Server{Handler: r.sockets, ReadHeaderTimeout: time.Minute}
-	go func() { defer close(r.serving); _ = r.web.Serve(r.pipes) }()
+	go func() { defer close(r.serving); _ = r.web.Serve(r.network) }()
 	return r
 }
 
@@ -70,7 +70,7 @@ func (r *real) submit(data string) engine.ID {
 
 func (r *real) config(handlers map[string]worker.Handler) worker.Config {
 	return worker.Config{
-		URL: "http://server", Handlers: handlers, DialContext: r.pipes.dial,
+		URL: "http://server", Handlers: handlers, DialContext: r.network.dial,
 		Logger: slog.New(slog.NewTextHandler(r.t.Output(), nil)),
 	}
 }

@@ -262,15 +262,15 @@ func TestAServerThatIsGoneForTenMinutes(t *testing.T) {
 		p.job("runs", 1)
 		p.next("ack")
 		p.next("ack")
-		s.pipes.down.Store(true)
-		before := s.pipes.dials.Load()
+		s.network.down.Store(true)
+		before := s.network.dials.Load()
 		p.cut()
 		g.leave <- struct{}{}
 		time.Sleep(10 * time.Minute)
-		if n := s.pipes.dials.Load() - before; n < 15 || n > 200 { // 15 s on average, and the first few
+		if n := s.network.dials.Load() - before; n < 15 || n > 200 { // 15 s on average, and the first few
 			t.Errorf("%d dials", n)
 		}
-		s.pipes.down.Store(false)
+		s.network.down.Store(false)
 		began := time.Now()
 		p, h := s.accept()
 		if took := time.Since(began); took > 30*time.Second || sorted(h.Held) != "[ends/1 runs/1]" {
@@ -315,7 +315,7 @@ func TestARefusalIsTriedAgainSlowly(t *testing.T) {
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return true
 		})
-		for s.pipes.dials.Load() < 3 {
+		for s.network.dials.Load() < 3 {
 			time.Sleep(time.Second)
 		}
 		if took := time.Since(began); took < 30*time.Second || took > time.Minute+time.Second {
@@ -326,7 +326,7 @@ func TestARefusalIsTriedAgainSlowly(t *testing.T) {
 			http.Error(w, "full", http.StatusServiceUnavailable)
 			return true
 		})
-		for s.pipes.dials.Load() < 4 {
+		for s.network.dials.Load() < 4 {
 			time.Sleep(time.Second)
 		}
 		s.refuse(nil)

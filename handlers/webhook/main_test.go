@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -13,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/activemessage/activemessage/engine"
+	"github.com/activemessage/activemessage/internal/pipes"
 )
 
 // TestMain fails the package if a test leaves a goroutine behind.
@@ -105,50 +105,16 @@ func outcome(t testing.TB, h engine.Handler, p engine.Policy) engine.Status {
 	}
 }
 
-// pipeListener is a receiver's address in memory: fit for virtual time.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { close(l.closed); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
-
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // servePipe runs a receiver in memory, and returns a handler that POSTs to it.
 func servePipe(t *testing.T, cfg Config, f http.HandlerFunc) *Handler {
 	t.Helper()
-	listener := newPipeListener()
+	listener := pipes.Listen()
 	server := &http.Server{Handler: f}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	cfg.URL = "http://receiver.example/hook?token=hidden"
 	h := start(t, cfg)
-	h.transport.DialContext = listener.dial
+	h.transport.DialContext = listener.Dial
 	t.Cleanup(func() {
 		h.Close()
 		_ = server.Shutdown(context.Background()) // waits for the receiver's goroutines
