@@ -89,9 +89,7 @@ func (f *File) Setting(key string) (values []string, given bool) {
 	}
 	switch v := value.(type) {
 	case []any:
-		for _, element := range v {
-			values = append(values, fmt.Sprint(element))
-		}
+		values = texts(v)
 	case map[string]any:
 		var pairs []string
 		for name, inner := range v {

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -35,24 +36,13 @@ var theSchema = sync.OnceValue(func() schema {
 // at returns the schema that an absolute location names; nil if there is none.
 func (s schema) at(location string) map[string]any {
 	_, pointer, _ := strings.Cut(location, "#")
-	var here any = s.raw
-	for _, key := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
-		if key == "" {
-			continue
-		}
-		key = strings.NewReplacer("~1", "/", "~0", "~").Replace(key)
-		switch inside := here.(type) {
-		case map[string]any:
-			here = inside[key]
-		case []any:
-			i, is := element(key, len(inside))
-			if !is {
-				return nil
-			}
-			here = inside[i]
+	var keys []string
+	for key := range strings.SplitSeq(pointer, "/") {
+		if key != "" {
+			keys = append(keys, strings.NewReplacer("~1", "/", "~0", "~").Replace(key))
 		}
 	}
-	found, _ := here.(map[string]any)
+	found, _ := lookup(s.raw, keys).(map[string]any)
 	return found
 }
 
@@ -107,16 +97,15 @@ func (d *document) addAt(where Position, keys []string, reason string) {
 // isFaulty reports whether the value at a path, or one inside, has a fault.
 func (d *document) isFaulty(keys []string) bool { return d.faulty[path(keys)] }
 
-// lookup returns the value at a path.
-func (d *document) lookup(keys []string) any {
-	here := d.root
+// lookup returns the value at a path from here; nil if there is none.
+func lookup(here any, keys []string) any {
 	for _, key := range keys {
 		switch inside := here.(type) {
 		case map[string]any:
 			here = inside[key]
 		case []any:
-			i, is := element(key, len(inside))
-			if !is {
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(inside) {
 				return nil
 			}
 			here = inside[i]

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -131,7 +130,7 @@ func oneOf(where map[string]any, given []int) string {
 func (d *document) wrongType(where map[string]any, keys, want []string) string {
 	text := slices.Contains(want, "string")
 	expected := expectation(where, want)
-	switch value := d.lookup(keys).(type) {
+	switch value := lookup(d.root, keys).(type) {
 	case nil:
 		return "is empty: " + expected
 	case map[string]any:
@@ -159,7 +158,7 @@ func expectation(where map[string]any, want []string) string {
 		return text
 	}
 	if enum, has := where["enum"].([]any); has {
-		return "use " + list(enum)
+		return "use " + strings.Join(texts(enum), ", ")
 	}
 	all := make([]string, len(want))
 	for i, name := range want {
@@ -179,19 +178,16 @@ func expectation(where map[string]any, want []string) string {
 	return "use " + strings.Join(all, " or ")
 }
 
-func list(values []any) string {
+func texts(values []any) []string {
 	all := make([]string, len(values))
 	for i, value := range values {
 		all[i] = fmt.Sprint(value)
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 func wrongChoice(k *kind.Enum) string {
-	var choices []string
-	for _, choice := range k.Want {
-		choices = append(choices, fmt.Sprint(choice))
-	}
+	choices := texts(k.Want)
 	reason := fmt.Sprintf("%.40q is not one of %s", fmt.Sprint(k.Got), strings.Join(choices, ", "))
 	if near := nearest(strings.ToLower(fmt.Sprint(k.Got)), choices); near != "" {
 		reason += "; did you mean " + near + "?"
@@ -243,10 +239,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// element returns the index that a key of a list is.
-func element(key string, length int) (int, bool) {
-	i, err := strconv.Atoi(key)
-	return i, err == nil && i >= 0 && i < length
 }
