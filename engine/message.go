@@ -13,7 +13,7 @@ type Submission struct {
 	// MessageData is what the handler receives: any bytes, nil included. At
 	// most Config.MaxMessageBytes.
 	MessageData []byte
-	// ContentType is the media type of MessageData, at most 255 bytes; the
+	// ContentType is the media type of MessageData, at most MaxContentTypeBytes; the
 	// engine does not interpret it.
 	ContentType string
 	// ResponseNotification is the prefix under which the outcome is published.

@@ -8,6 +8,10 @@ import (
 	"unicode/utf8"
 )
 
+// MaxContentTypeBytes bounds the content type of a message; handlers that take a result's
+// from elsewhere bound it so, too.
+const MaxContentTypeBytes = maxNameBytes
+
 const (
 	maxTypeBytes       = 128
 	maxNameBytes       = 255
@@ -79,7 +83,7 @@ func (s *Submission) validate(maxTTL time.Duration) error {
 	if err := validateText("key", s.Key); err != nil {
 		return err
 	}
-	if err := validateText("content_type", s.ContentType); err != nil {
+	if err := validateLine("content_type", s.ContentType, MaxContentTypeBytes); err != nil {
 		return err
 	}
 	if s.Priority < -maxPriority || s.Priority > maxPriority {

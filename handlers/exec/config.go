@@ -30,9 +30,9 @@ type Config struct {
 	// that the server's environment has when New is called. The names that a
 	// message's own variables have are refused. Defaults to nothing.
 	Env []string
-	// ResultType is the media type of the result, at most 255 bytes. Defaults to
-	// application/octet-stream; with application/json, notifications carry the result
-	// as JSON.
+	// ResultType is the media type of the result, at most engine.MaxContentTypeBytes.
+	// Defaults to application/octet-stream; with application/json, notifications carry
+	// the result as JSON.
 	ResultType string
 	// MaxOutput is how many bytes of standard output a result may have; of more, the
 	// command is stopped. Defaults to 1 MiB, which is also the default of
@@ -56,9 +56,6 @@ const (
 
 // CodeCommandFailed is the engine.Error's code of a command that did not exit with 0.
 const CodeCommandFailed = "command_failed"
-
-// maxResultType is what the engine allows a content type.
-const maxResultType = 255
 
 // New returns a handler that runs the command, after it has looked whether the command
 // can start. Errors: engine.ErrInvalid, as an *engine.InvalidError whose Field is
@@ -97,7 +94,7 @@ func (c Config) validate() error {
 			return invalid("command", "%q has a NUL character, which no argument can have: remove it", argument)
 		}
 	}
-	if _, _, err := mime.ParseMediaType(c.ResultType); err != nil || len(c.ResultType) > maxResultType {
+	if _, _, err := mime.ParseMediaType(c.ResultType); err != nil || len(c.ResultType) > engine.MaxContentTypeBytes {
 		return invalid("result_type", "%.80q is not a media type: use one such as image/png", c.ResultType)
 	}
 	if c.MaxOutput < 0 {

@@ -21,9 +21,6 @@ const (
 // maxExcerpt is how much of a failure's body goes to the log.
 const maxExcerpt = 512
 
-// maxContentType is the longest content type that messages have.
-const maxContentType = 255
-
 // answer is the endpoint's, whose body belongs to the attempt.
 type answer struct {
 	*http.Response
@@ -85,7 +82,7 @@ func (a *answer) contentType() string {
 			return ""
 		}
 	}
-	if len(text) > maxContentType {
+	if len(text) > engine.MaxContentTypeBytes {
 		return ""
 	}
 	return text

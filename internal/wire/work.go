@@ -151,9 +151,6 @@ const maxNumber = 1_000_000_000
 // maxAfter bounds after what time another attempt starts.
 const maxAfter = 366 * 24 * time.Hour
 
-// maxContentType bounds a result's content type, in bytes.
-const maxContentType = 255
-
 func parseLease(text string, number int, within string) (engine.Lease, error) {
 	id, err := engine.ParseID(text)
 	switch {
@@ -219,8 +216,8 @@ func within(pointer string, err error) error {
 // data returns the data, whichever way it came, and its content type.
 func (m *workMembers) data() ([]byte, string, error) {
 	switch {
-	case len(m.ContentType) > maxContentType:
-		return nil, "", invalidWorkAt("/content_type", fmt.Sprintf("%d bytes are too long: at most %d are allowed", len(m.ContentType), maxContentType))
+	case len(m.ContentType) > engine.MaxContentTypeBytes:
+		return nil, "", invalidWorkAt("/content_type", fmt.Sprintf("%d bytes are too long: at most %d are allowed", len(m.ContentType), engine.MaxContentTypeBytes))
 	case m.DataBase64 != nil && m.Data != nil:
 		return nil, "", invalidWorkAt("/data_base64", "cannot be given together with data: remove one of them")
 	case m.DataBase64 != nil:
