@@ -225,7 +225,7 @@ func (e *event) setData(data, inBase64 jsontext.Value) error {
 		text, reason := attributeText("", inBase64)
 		decoded, err := base64.StdEncoding.DecodeString(text)
 		if reason != "" || err != nil || inBase64.Kind() != '"' {
-			return e.mode.wrong("data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
+			return e.mode.wrong("data_base64", notBase64)
 		}
 		e.data = decoded
 	case data == nil:

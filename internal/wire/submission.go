@@ -103,22 +103,30 @@ func (envelope *submission) setOptions(s *engine.Submission) error {
 }
 
 // setData reads the data, whichever way it came.
-func (envelope *submission) setData(s *engine.Submission) error {
+func (envelope *submission) setData(s *engine.Submission) (err error) {
+	s.MessageData, s.ContentType, err = dataOf("message_data", envelope.MessageData, envelope.MessageDataBase64, s.ContentType)
+	return err
+}
+
+// notBase64 is what is wrong with text that is to be bytes.
+const notBase64 = "is not standard base64 with padding (RFC 4648, section 4)"
+
+// dataOf returns the data of a member, or of its namesake for bytes, and its content type,
+// which goes by the member unless it is given.
+func dataOf(member string, value jsontext.Value, inBase64 *string, contentType string) ([]byte, string, error) {
 	switch {
-	case envelope.MessageDataBase64 != nil && envelope.MessageData != nil:
-		return InvalidAt("/message_data_base64", "cannot be given together with message_data: remove one of them")
-	case envelope.MessageDataBase64 != nil:
-		data, err := base64.StdEncoding.DecodeString(*envelope.MessageDataBase64)
+	case inBase64 != nil && value != nil:
+		return nil, "", InvalidAt("/"+member+"_base64", "cannot be given together with "+member+": remove one of them")
+	case inBase64 != nil:
+		data, err := base64.StdEncoding.DecodeString(*inBase64)
 		if err != nil {
-			return InvalidAt("/message_data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
+			return nil, "", InvalidAt("/"+member+"_base64", notBase64)
 		}
-		s.MessageData = data
-		s.ContentType = cmp.Or(s.ContentType, "application/octet-stream")
-	case envelope.MessageData != nil:
-		s.MessageData = envelope.MessageData
-		s.ContentType = cmp.Or(s.ContentType, "application/json")
+		return data, cmp.Or(contentType, "application/octet-stream"), nil
+	case value != nil:
+		return value, cmp.Or(contentType, "application/json"), nil
 	}
-	return nil
+	return nil, contentType, nil
 }
 
 // decode reads one JSON object into a struct with the named members. The error is a

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"cmp"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -215,21 +214,11 @@ func within(pointer string, err error) error {
 
 // data returns the data, whichever way it came, and its content type.
 func (m *workMembers) data() ([]byte, string, error) {
-	switch {
-	case len(m.ContentType) > engine.MaxContentTypeBytes:
-		return nil, "", invalidWorkAt("/content_type", fmt.Sprintf("%d bytes are too long: at most %d are allowed", len(m.ContentType), engine.MaxContentTypeBytes))
-	case m.DataBase64 != nil && m.Data != nil:
-		return nil, "", invalidWorkAt("/data_base64", "cannot be given together with data: remove one of them")
-	case m.DataBase64 != nil:
-		data, err := base64.StdEncoding.DecodeString(*m.DataBase64)
-		if err != nil {
-			return nil, "", invalidWorkAt("/data_base64", "is not standard base64 with padding (RFC 4648, section 4)")
-		}
-		return data, cmp.Or(m.ContentType, "application/octet-stream"), nil
-	case m.Data != nil:
-		return m.Data, cmp.Or(m.ContentType, "application/json"), nil
+	if n := len(m.ContentType); n > engine.MaxContentTypeBytes {
+		return nil, "", invalidWorkAt("/content_type", fmt.Sprintf("%d bytes are too long: at most %d are allowed", n, engine.MaxContentTypeBytes))
 	}
-	return nil, m.ContentType, nil
+	data, contentType, err := dataOf("data", m.Data, m.DataBase64, m.ContentType)
+	return data, contentType, invalidWork(err)
 }
 
 // The kinds of a fail.
