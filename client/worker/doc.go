@@ -38,11 +38,11 @@
 // # Reconnecting
 //
 // The worker reconnects for ever, after a random time below a bound that doubles up to
-// 30 s (full jitter), or up to a third of its leases, while it has some. A server that refuses what the worker says of itself, such as a
-// policy that is not valid, or a type that runs in the server, may do so until an
-// operator changes one of the two: it is logged as an error each time, and tried again
-// after 15 s to 30 s. Run returns an error at once only for a Config that can never
-// work.
+// 30 s (full jitter), or up to a third of its leases, while it has some. A server that
+// refuses what the worker says of itself, such as a policy that is not valid, or a type
+// that runs in the server, may do so until an operator changes one of the two: it is
+// logged as an error each time, and tried again after 15 s to 30 s. Run returns an error
+// at once only for a Config that can never work.
 //
 // # Shutdown
 //

@@ -88,8 +88,7 @@ func (l *link) flush() error {
 	return err
 }
 
-// write writes in pieces, each of which has the timeout.
-// The caller has the turn.
+// write writes in pieces, each of which has the timeout. The caller has the turn.
 func (l *link) write(p []byte) (n int, err error) {
 	for len(p) > n {
 		piece := p[n:min(len(p), n+maxCorked)]
