@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,30 +136,36 @@ func (s *Server) Drain() {
 // when no goroutine of the server is left. It may be called more than once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
-	spread := s.cfg.CloseSpread
-	if deadline, ok := ctx.Deadline(); ok {
-		spread = min(spread, time.Until(deadline)/2) // the other half is for the close handshakes
-	}
-	var closing sync.WaitGroup
-	for _, c := range s.all() {
-		delay := time.Duration(rand.Int64N(max(1, int64(spread))))
-		closing.Go(func() { c.finish(ctx, delay) })
-	}
-	closing.Wait()
+	finishAll(ctx, s.cfg.CloseSpread, s.all())
 	err := ctx.Err()
 	s.stopOnce.Do(func() { close(s.stop) })
 	s.goroutines.Wait()
 	return err
 }
 
+// finisher is a connection of either kind.
+type finisher interface {
+	finish(ctx context.Context, delay time.Duration)
+}
+
+// finishAll has each connection finish after a random time within the spread, and returns
+// when all have.
+func finishAll[C finisher](ctx context.Context, spread time.Duration, all []C) {
+	if deadline, ok := ctx.Deadline(); ok {
+		spread = min(spread, time.Until(deadline)/2) // the other half is for the close handshakes
+	}
+	var closing sync.WaitGroup
+	for _, c := range all {
+		delay := rand.N(max(1, spread))
+		closing.Go(func() { c.finish(ctx, delay) })
+	}
+	closing.Wait()
+}
+
 func (s *Server) all() []*connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]*connection, 0, len(s.connections))
-	for c := range s.connections {
-		all = append(all, c)
-	}
-	return all
+	return slices.Collect(maps.Keys(s.connections))
 }
 
 // ping is the pinger's goroutine: it finds peers that are gone without a word.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/activemessage/activemessage/engine/remote"
 	"github.com/activemessage/activemessage/internal/wire"
@@ -107,13 +107,6 @@ func (s *Work) remove(c *workConnection) {
 	delete(s.connections, c)
 }
 
-// Stats returns the current counts.
-func (s *Work) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return Stats{Connections: len(s.connections)}
-}
-
 // Shutdown ends all connections, after the engine has drained: each is first sent what is
 // left for it, then a close with code 1012 within Config.CloseSpread. When ctx ends first,
 // what is still open is cut. It returns when no goroutine of the server is left. It may be
@@ -121,21 +114,9 @@ func (s *Work) Stats() Stats {
 func (s *Work) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping = true
-	all := make([]*workConnection, 0, len(s.connections))
-	for c := range s.connections {
-		all = append(all, c)
-	}
+	all := slices.Collect(maps.Keys(s.connections))
 	s.mu.Unlock()
-	spread := s.cfg.CloseSpread
-	if deadline, ok := ctx.Deadline(); ok {
-		spread = min(spread, time.Until(deadline)/2)
-	}
-	var closing sync.WaitGroup
-	for _, c := range all {
-		delay := time.Duration(rand.Int64N(max(1, int64(spread))))
-		closing.Go(func() { c.finish(ctx, delay) })
-	}
-	closing.Wait()
+	finishAll(ctx, s.cfg.CloseSpread, all)
 	err := ctx.Err()
 	s.goroutines.Wait()
 	return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -242,7 +243,7 @@ func cutReason(reason string) string {
 		return reason
 	}
 	end := maxReason
-	for end > 0 && reason[end]&0xC0 == 0x80 {
+	for !utf8.RuneStart(reason[end]) {
 		end--
 	}
 	return reason[:end]
