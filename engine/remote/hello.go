@@ -108,22 +108,22 @@ func (w *Workers) check(h Hello) error {
 	case n > w.cfg.MaxTypes:
 		return &RefusedError{Field: "/types", Reason: fmt.Sprintf("has %d types, at most %d are allowed", n, w.cfg.MaxTypes)}
 	}
-	if err := w.CheckWindow(h.Window); err != nil {
+	if err := checkWindow(h.Window); err != nil {
 		return err
 	}
-	return w.CheckHeld(h.Held)
+	return w.checkHeld(h.Held)
 }
 
-// CheckWindow returns the refusal of a window that is none.
-func (w *Workers) CheckWindow(window int) error {
+// checkWindow returns the refusal of a window that is none.
+func checkWindow(window int) error {
 	if window < 0 {
 		return &RefusedError{Field: "/window", Reason: strconv.Itoa(window) + " is less than 0"}
 	}
 	return nil
 }
 
-// CheckHeld returns the refusal of a list that is too long.
-func (w *Workers) CheckHeld(held []engine.Lease) error {
+// checkHeld returns the refusal of a list that is too long.
+func (w *Workers) checkHeld(held []engine.Lease) error {
 	if n := len(held); n > w.cfg.MaxHeld {
 		return &RefusedError{Field: "/held", Reason: fmt.Sprintf("has %d leases, at most %d are allowed", n, w.cfg.MaxHeld)}
 	}

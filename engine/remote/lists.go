@@ -79,11 +79,11 @@ func (w *Workers) giveUp(r reconciled) {
 // then.
 func (s *Session) Beat(list []engine.Lease, window *int) error {
 	w := s.workers
-	if err := w.CheckHeld(list); err != nil {
+	if err := w.checkHeld(list); err != nil {
 		return err
 	}
 	if window != nil {
-		if err := w.CheckWindow(*window); err != nil {
+		if err := checkWindow(*window); err != nil {
 			return err
 		}
 	}

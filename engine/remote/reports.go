@@ -66,17 +66,13 @@ func (s *Session) Settle(l engine.Lease, result engine.Result, err error) {
 	w.mu.Lock()
 	h := w.own(s.instance, l)
 	switch {
-	case h == nil || s.instance.session != s:
+	case h == nil || h.state == ghost || s.instance.session != s:
 		w.mu.Unlock()
 		s.answer(l, !w.tookBefore(s.instance, l, err))
 		return
 	case h.state == settling: // twice, and answered once
 		w.counts.stale.Add(1)
 		w.mu.Unlock()
-		return
-	case h.state == ghost:
-		w.mu.Unlock()
-		s.answer(l, !w.tookBefore(s.instance, l, err))
 		return
 	}
 	w.become(h, settling)
