@@ -106,7 +106,7 @@ func (c *workConnection) run() {
 			return
 		}
 		if err := c.serve(data); err != nil {
-			c.refuse(err)
+			c.malformed(err)
 			return
 		}
 		if !c.hasNext() {
@@ -127,7 +127,7 @@ func (c *workConnection) greet() bool {
 		err = wire.NewProblem("invalid_work", "the first frame has to be a hello")
 	}
 	if err != nil {
-		c.refuse(err)
+		c.malformed(err)
 		return false
 	}
 	session, err := c.work.workers.Open(c.ctx, f.Hello)
@@ -209,23 +209,27 @@ func (c *workConnection) serve(data []byte) error {
 	return nil
 }
 
-// refuse closes the connection for what the worker sent.
+// malformed counts what the worker sent, and closes the connection for it.
+func (c *workConnection) malformed(err error) {
+	c.work.workers.Malformed()
+	c.refuse(err)
+}
+
+// refuse closes the connection for an error.
 func (c *workConnection) refuse(err error) {
 	problem := wire.ProblemFor(err)
+	code := websocket.StatusPolicyViolation
 	switch problem.Code {
 	case "malformed_json":
-		c.work.workers.Malformed()
-		c.close(websocket.StatusInvalidFramePayloadData, problem.Detail)
+		code = websocket.StatusInvalidFramePayloadData
 	case "server_full":
-		c.close(websocket.StatusTryAgainLater, problem.Detail)
+		code = websocket.StatusTryAgainLater
 	case "draining":
-		c.close(websocket.StatusServiceRestart, problem.Detail)
+		code = websocket.StatusServiceRestart
 	case "internal_error":
-		c.close(websocket.StatusInternalError, problem.Detail)
-	default:
-		c.work.workers.Malformed()
-		c.close(websocket.StatusPolicyViolation, problem.Detail)
+		code = websocket.StatusInternalError
 	}
+	c.close(code, problem.Detail)
 }
 
 // close closes the connection, after what is ready for it.
