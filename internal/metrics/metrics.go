@@ -18,7 +18,7 @@ import (
 type Source struct {
 	// Engine returns the engine's counters.
 	Engine func() engine.Stats
-	// Connections returns how many WebSockets are open.
+	// Connections returns how many WebSockets of subscribers are open.
 	Connections func() int
 	// Workers returns the counters of the workers outside; nil if there can be none.
 	Workers func() remote.Stats
@@ -68,12 +68,12 @@ func newCollector(s Source) *collector {
 		{nameMessagesQueuedBytes, "Bytes held by queued, scheduled and retrying messages.", []string{"message_type"}},
 		{nameMessagesScheduled, "Messages waiting for their time.", []string{"message_type"}},
 		{nameMessagesRetrying, "Messages waiting for another attempt.", []string{"message_type"}},
-		{nameMessagesLost, "Attempts that ended with the server that ran them.", []string{"message_type"}},
+		{nameMessagesLost, "Attempts that ended with the server, or the worker outside, that ran them.", []string{"message_type"}},
 		{nameRetries, "Attempts after which another one followed.", []string{"message_type"}},
 		{namePaused, "1 while the message type is paused.", []string{"message_type"}},
-		{nameHandlersRunning, "Handlers running, stuck ones included.", []string{"message_type"}},
+		{nameHandlersRunning, "Attempts running: handlers, stuck ones included, and what runs outside of the server.", []string{"message_type"}},
 		{nameHandlersStuck, "Handlers running on after their message went on without them.", []string{"message_type"}},
-		{nameConcurrency, "The bound of running handlers.", nil},
+		{nameConcurrency, "The bound of handlers that run in the server.", nil},
 		{nameDraining, "1 while the server drains.", nil},
 		{nameOutcomes, "Messages ended, by terminal state.", []string{"message_type", "state"}},
 		{nameHandlerDuration, "How long handlers ran.", []string{"message_type"}},
@@ -82,7 +82,7 @@ func newCollector(s Source) *collector {
 		{nameNotificationsDelivered, "Notifications read by subscriptions.", nil},
 		{nameNotificationGaps, "Times a subscription was told that it missed notifications.", nil},
 		{nameSubscriptions, "Open subscriptions.", nil},
-		{nameConnections, "Open WebSockets.", nil},
+		{nameConnections, "Open WebSockets of subscribers.", nil},
 		{nameWorkerSessions, "Workers with a session: connected, or taking by HTTP.", nil},
 		{nameWorkerInstances, "Workers that have a session, or leases.", nil},
 		{nameWorkerLeases, "Leases that workers run.", nil},

@@ -29,6 +29,18 @@ const (
 	nameSubscriptions          = namespace + "subscriptions"
 	nameConnections            = namespace + "websocket_connections"
 
+	// Of workers outside of the server.
+	nameWorkerSessions   = namespace + "worker_sessions"
+	nameWorkerInstances  = namespace + "worker_instances"
+	nameWorkerLeases     = namespace + "worker_leases_running"
+	nameWorkerHandedBack = namespace + "worker_offers_handed_back_total"
+	nameWorkerLost       = namespace + "worker_leases_lost_total"
+	nameWorkerStale      = namespace + "worker_stale_reports_total"
+	nameWorkerRefused    = namespace + "worker_hellos_refused_total"
+	nameWorkerMalformed  = namespace + "worker_malformed_frames_total"
+	nameWorkerReplaced   = namespace + "worker_sessions_replaced_total"
+	nameWorkerDead       = namespace + "worker_sessions_dead_total"
+
 	// Only with a configuration file.
 	nameReloads  = namespace + "config_reloads_total"
 	nameReloaded = namespace + "config_last_reload_success_timestamp_seconds"
@@ -42,15 +54,4 @@ const (
 	nameStoreFull                   = namespace + "store_full"
 	nameStoreMessagesForgotten      = namespace + "store_messages_forgotten_total"
 	nameStoreNotificationsForgotten = namespace + "store_notifications_forgotten_total"
-
-	nameWorkerSessions   = namespace + "worker_sessions"
-	nameWorkerInstances  = namespace + "worker_instances"
-	nameWorkerLeases     = namespace + "worker_leases_running"
-	nameWorkerHandedBack = namespace + "worker_offers_handed_back_total"
-	nameWorkerLost       = namespace + "worker_leases_lost_total"
-	nameWorkerStale      = namespace + "worker_stale_reports_total"
-	nameWorkerRefused    = namespace + "worker_hellos_refused_total"
-	nameWorkerMalformed  = namespace + "worker_malformed_frames_total"
-	nameWorkerReplaced   = namespace + "worker_sessions_replaced_total"
-	nameWorkerDead       = namespace + "worker_sessions_dead_total"
 )
