@@ -118,91 +118,106 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect sends one snapshot.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
-	s := c.source.Engine()
-	counter := func(name string, value uint64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(c.descs[name], prometheus.CounterValue, float64(value), labels...)
-	}
-	gauge := func(name string, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, value, labels...)
-	}
-	gauge(nameBuildInfo, 1, c.source.Version)
+	s, o := c.source.Engine(), scrape{c.descs, out}
+	o.gauge(nameBuildInfo, 1, c.source.Version)
 	for reason, n := range s.Refused {
-		counter(nameMessagesRefused, n, string(reason))
+		o.counter(nameMessagesRefused, n, string(reason))
 	}
-	gauge(nameConcurrency, float64(s.Concurrency))
-	gauge(nameDraining, boolean(s.Draining))
-	counter(nameNotificationsPublished, s.Published)
-	counter(nameNotificationsDelivered, s.Delivered)
-	counter(nameNotificationGaps, s.Gaps)
-	gauge(nameSubscriptions, float64(s.Subscriptions))
-	gauge(nameConnections, float64(c.source.Connections()))
+	o.gauge(nameConcurrency, float64(s.Concurrency))
+	o.gauge(nameDraining, boolean(s.Draining))
+	o.counter(nameNotificationsPublished, s.Published)
+	o.counter(nameNotificationsDelivered, s.Delivered)
+	o.counter(nameNotificationGaps, s.Gaps)
+	o.gauge(nameSubscriptions, float64(s.Subscriptions))
+	o.gauge(nameConnections, float64(c.source.Connections()))
 	for name, t := range s.Types {
-		counter(nameMessagesSubmitted, t.Submitted, name)
-		for reason, n := range t.Refused {
-			counter(nameTypeRefused, n, name, string(reason))
-		}
-		gauge(nameMessagesQueued, float64(t.Queued), name)
-		gauge(nameMessagesQueuedBytes, float64(t.QueuedBytes), name)
-		gauge(nameMessagesScheduled, float64(t.Scheduled), name)
-		gauge(nameMessagesRetrying, float64(t.Retrying), name)
-		counter(nameMessagesLost, t.Lost, name)
-		counter(nameRetries, t.Retries, name)
-		gauge(namePaused, boolean(t.Policy.Paused), name)
-		gauge(nameHandlersRunning, float64(t.Running), name)
-		gauge(nameHandlersStuck, float64(t.Stuck), name)
-		for state, n := range t.Outcomes {
-			counter(nameOutcomes, n, name, string(state))
-		}
-		out <- c.histogram(nameHandlerDuration, t.HandlerDuration, name)
-		out <- c.histogram(nameQueueWait, t.QueueWait, name)
+		o.messageType(name, &t)
 	}
 	if c.source.Reloads != nil {
 		reloads := c.source.Reloads()
-		counter(nameReloads, reloads.Succeeded, "ok")
-		counter(nameReloads, reloads.Failed, "failed")
-		gauge(nameReloaded, float64(reloads.LastSuccess.UnixMilli())/1000)
+		o.counter(nameReloads, reloads.Succeeded, "ok")
+		o.counter(nameReloads, reloads.Failed, "failed")
+		o.gauge(nameReloaded, float64(reloads.LastSuccess.UnixMilli())/1000)
 	}
 	if c.source.Workers != nil {
-		c.collectWorkers(gauge, counter)
+		o.workers(c.source.Workers())
 	}
-	if store := s.Store; store != nil {
-		counter(nameStoreCommits, store.Commits)
-		counter(nameStoreChanges, store.Changes)
-		out <- c.histogram(nameStoreCommitDuration, store.CommitDuration)
-		for name, bytes := range map[string]int64{nameStoreUsed: store.Usage.Used, nameStoreFree: store.Usage.Free} {
-			if bytes > 0 { // 0 means unknown, and would set off every alarm
-				gauge(name, float64(bytes))
-			}
-		}
-		gauge(nameStoreFull, boolean(store.Full))
-		counter(nameStoreMessagesForgotten, store.Forgotten)
-		counter(nameStoreNotificationsForgotten, store.ForgottenNotifications)
+	if s.Store != nil {
+		o.store(s.Store)
 	}
 }
 
-func (c *collector) collectWorkers(gauge func(string, float64, ...string), counter func(string, uint64, ...string)) {
-	s := c.source.Workers()
-	gauge(nameWorkerSessions, float64(s.Sessions))
-	gauge(nameWorkerInstances, float64(s.Instances))
-	gauge(nameWorkerLeases, float64(s.Leases))
-	counter(nameWorkerHandedBack, s.HandedBack)
-	counter(nameWorkerLost, s.Lost)
-	counter(nameWorkerStale, s.Stale)
-	counter(nameWorkerRefused, s.Refused)
-	counter(nameWorkerMalformed, s.Malformed)
-	counter(nameWorkerReplaced, s.Replaced)
-	counter(nameWorkerDead, s.Dead)
+// scrape is where one snapshot goes.
+type scrape struct {
+	descs map[string]*prometheus.Desc
+	out   chan<- prometheus.Metric
+}
+
+func (o scrape) counter(name string, value uint64, labels ...string) {
+	o.out <- prometheus.MustNewConstMetric(o.descs[name], prometheus.CounterValue, float64(value), labels...)
+}
+
+func (o scrape) gauge(name string, value float64, labels ...string) {
+	o.out <- prometheus.MustNewConstMetric(o.descs[name], prometheus.GaugeValue, value, labels...)
 }
 
 // histogram turns counts per bucket into Prometheus' cumulative ones.
-func (c *collector) histogram(name string, h engine.Histogram, labels ...string) prometheus.Metric {
+func (o scrape) histogram(name string, h engine.Histogram, labels ...string) {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	var sum uint64
 	for i, bound := range h.Bounds {
 		sum += h.Counts[i]
 		buckets[bound.Seconds()] = sum
 	}
-	return prometheus.MustNewConstHistogram(c.descs[name], h.Count, h.Sum.Seconds(), buckets, labels...)
+	o.out <- prometheus.MustNewConstHistogram(o.descs[name], h.Count, h.Sum.Seconds(), buckets, labels...)
+}
+
+func (o scrape) messageType(name string, t *engine.TypeStats) {
+	o.counter(nameMessagesSubmitted, t.Submitted, name)
+	for reason, n := range t.Refused {
+		o.counter(nameTypeRefused, n, name, string(reason))
+	}
+	o.gauge(nameMessagesQueued, float64(t.Queued), name)
+	o.gauge(nameMessagesQueuedBytes, float64(t.QueuedBytes), name)
+	o.gauge(nameMessagesScheduled, float64(t.Scheduled), name)
+	o.gauge(nameMessagesRetrying, float64(t.Retrying), name)
+	o.counter(nameMessagesLost, t.Lost, name)
+	o.counter(nameRetries, t.Retries, name)
+	o.gauge(namePaused, boolean(t.Policy.Paused), name)
+	o.gauge(nameHandlersRunning, float64(t.Running), name)
+	o.gauge(nameHandlersStuck, float64(t.Stuck), name)
+	for state, n := range t.Outcomes {
+		o.counter(nameOutcomes, n, name, string(state))
+	}
+	o.histogram(nameHandlerDuration, t.HandlerDuration, name)
+	o.histogram(nameQueueWait, t.QueueWait, name)
+}
+
+func (o scrape) workers(s remote.Stats) {
+	o.gauge(nameWorkerSessions, float64(s.Sessions))
+	o.gauge(nameWorkerInstances, float64(s.Instances))
+	o.gauge(nameWorkerLeases, float64(s.Leases))
+	o.counter(nameWorkerHandedBack, s.HandedBack)
+	o.counter(nameWorkerLost, s.Lost)
+	o.counter(nameWorkerStale, s.Stale)
+	o.counter(nameWorkerRefused, s.Refused)
+	o.counter(nameWorkerMalformed, s.Malformed)
+	o.counter(nameWorkerReplaced, s.Replaced)
+	o.counter(nameWorkerDead, s.Dead)
+}
+
+func (o scrape) store(s *engine.StoreStats) {
+	o.counter(nameStoreCommits, s.Commits)
+	o.counter(nameStoreChanges, s.Changes)
+	o.histogram(nameStoreCommitDuration, s.CommitDuration)
+	for name, bytes := range map[string]int64{nameStoreUsed: s.Usage.Used, nameStoreFree: s.Usage.Free} {
+		if bytes > 0 { // 0 means unknown, and would set off every alarm
+			o.gauge(name, float64(bytes))
+		}
+	}
+	o.gauge(nameStoreFull, boolean(s.Full))
+	o.counter(nameStoreMessagesForgotten, s.Forgotten)
+	o.counter(nameStoreNotificationsForgotten, s.ForgottenNotifications)
 }
 
 func boolean(b bool) float64 {
