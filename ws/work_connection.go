@@ -226,6 +226,8 @@ func (c *workConnection) refuse(err error) {
 		code = websocket.StatusTryAgainLater
 	case "draining":
 		code = websocket.StatusServiceRestart
+	case "replaced":
+		code = StatusWorkReplaced
 	case "internal_error":
 		code = websocket.StatusInternalError
 	}
@@ -271,7 +273,7 @@ func (c *workConnection) pump() {
 		case err == nil:
 			c.flush()
 		case errors.Is(err, remote.ErrReplaced):
-			c.close(StatusWorkReplaced, err.Error()+": choose another instance for each process")
+			c.refuse(err)
 			return
 		case errors.Is(err, remote.ErrDead):
 			c.close(StatusWorkDead, err.Error()+": connect again")

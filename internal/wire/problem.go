@@ -118,8 +118,8 @@ func ProblemFor(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	if refused, ok := errors.AsType[*remote.RefusedError](err); ok {
-		return NewProblem("invalid_work", refused.Error(), FieldError{refused.Field, refused.Reason})
+	if p := problemOfWork(err); p != nil {
+		return p
 	}
 	if full, ok := errors.AsType[*engine.QueueFullError](err); ok {
 		code := "server_full"
@@ -134,12 +134,6 @@ func ProblemFor(err error) *Problem {
 		return InvalidAt("/"+invalidErr.Field, invalidErr.Reason)
 	}
 	switch {
-	case errors.Is(err, remote.ErrReplaced):
-		return NewProblem("replaced", "another connection of this instance took over: choose another instance for each process")
-	case errors.Is(err, remote.ErrFull):
-		p := NewProblem("server_full", "as many workers are connected as the server allows: try again after retry_after seconds")
-		p.RetryAfter = retryStore
-		return p
 	// First, for what a store failed with may be one of the others, such as a deadline.
 	case errors.Is(err, engine.ErrStorageFull):
 		p := NewProblem("storage_full", "the server has no room to keep more: try again after retry_after seconds")
@@ -164,12 +158,34 @@ func ProblemFor(err error) *Problem {
 		return NewProblem("already_ended", "the message has already ended: GET it to see how")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return NewProblem("request_timeout", "the request ended before it was answered")
-	case errors.Is(err, engine.ErrDraining), errors.Is(err, remote.ErrClosed):
-		p := NewProblem("draining", "the server is shutting down: send the message to another, or try again later")
-		p.RetryAfter = retryWhenDraining
-		return p
+	case errors.Is(err, engine.ErrDraining):
+		return draining()
 	}
 	return NewProblem("internal_error", "the server failed to answer; its log says why")
+}
+
+func draining() *Problem {
+	p := NewProblem("draining", "the server is shutting down: send the message to another, or try again later")
+	p.RetryAfter = retryWhenDraining
+	return p
+}
+
+// problemOfWork translates the errors of package remote; nil for any other.
+func problemOfWork(err error) *Problem {
+	if refused, ok := errors.AsType[*remote.RefusedError](err); ok {
+		return NewProblem("invalid_work", refused.Error(), FieldError{refused.Field, refused.Reason})
+	}
+	switch {
+	case errors.Is(err, remote.ErrReplaced):
+		return NewProblem("replaced", remote.ErrReplaced.Error()+": choose another instance for each process")
+	case errors.Is(err, remote.ErrFull):
+		p := NewProblem("server_full", "as many workers are connected as the server allows: try again after retry_after seconds")
+		p.RetryAfter = retryStore
+		return p
+	case errors.Is(err, remote.ErrClosed):
+		return draining()
+	}
+	return nil
 }
 
 // InvalidAt is the problem of a value that a message must not have. The pointer is
