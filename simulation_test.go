@@ -20,6 +20,7 @@ import (
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/engine/memstore"
 	"github.com/activemessage/activemessage/engine/remote"
+	"github.com/activemessage/activemessage/engine/storetest"
 	"github.com/activemessage/activemessage/internal/pipes"
 	"github.com/activemessage/activemessage/ws"
 )
@@ -93,7 +94,7 @@ const (
 type world struct {
 	t      *testing.T
 	faults faults
-	store  *mortal
+	store  *storetest.Mortal
 
 	mu     sync.Mutex
 	rng    *rand.Rand    // guarded by mu
@@ -108,7 +109,7 @@ type world struct {
 
 func newWorld(t *testing.T, seed uint64, f faults) *world {
 	w := &world{
-		t: t, faults: f, store: &mortal{Store: memstore.New(), dead: make(map[engine.Owner]bool)}, rng: rand.New(rand.NewPCG(seed, 5)),
+		t: t, faults: f, store: storetest.NewMortal(memstore.New()), rng: rand.New(rand.NewPCG(seed, 5)),
 		outcomes: make(map[string]string), crowd: make(chan struct{}),
 	}
 	w.server = w.startServer()
@@ -305,7 +306,7 @@ func (w *world) killServers(ctx context.Context) {
 		s := w.server
 		w.server = nil
 		w.mu.Unlock()
-		w.store.die()
+		w.store.Die()
 		s.stop()
 		time.Sleep(w.upTo(time.Minute))
 		s = w.startServer()
@@ -320,40 +321,6 @@ func (w *world) current() *mortalServer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.server
-}
-
-// mortal is a store that an engine loses when it dies: nothing that it commits then is
-// kept.
-type mortal struct {
-	*memstore.Store
-
-	mu    sync.Mutex
-	owner engine.Owner          // who committed last
-	dead  map[engine.Owner]bool // guarded by mu
-}
-
-var errDied = errors.New("the server died")
-
-// Commit is a dead server's no more.
-func (m *mortal) Commit(ctx context.Context, g *engine.Group) error {
-	m.mu.Lock()
-	m.owner = g.Owner
-	dead := m.dead[g.Owner]
-	m.mu.Unlock()
-	if dead {
-		return errDied
-	}
-	return m.Store.Commit(ctx, g)
-}
-
-// die ends the owner of now, and its claims.
-func (m *mortal) die() {
-	m.mu.Lock()
-	owner := m.owner
-	m.dead[owner] = true
-	m.mu.Unlock()
-	now := time.Now()
-	_ = m.Store.Commit(context.Background(), &engine.Group{Owner: owner, Now: now, Lease: now})
 }
 
 // mortalServer is an engine with its door for workers, on a listener of pipes.

@@ -3,13 +3,13 @@ package engine_test
 import (
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/activemessage/activemessage/engine"
 	"github.com/activemessage/activemessage/engine/memstore"
+	"github.com/activemessage/activemessage/engine/storetest"
 )
 
 // After a reconnect another consumer has the attempts.
@@ -156,7 +156,7 @@ func TestAResumedAttemptKeepsItsTimeout(t *testing.T) {
 func TestLeasesGoOnAfterACrash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &mortal{Store: memstore.New()}
+		store := storetest.NewMortal(memstore.New())
 		before, err := engine.New(engine.Config{Store: store})
 		if err != nil {
 			t.Fatal(err)
@@ -172,14 +172,13 @@ func TestLeasesGoOnAfterACrash(t *testing.T) {
 		}
 		next(t, before, consume(t, before, 2, "far"), 2)
 		synctest.Wait()
-		store.die()
+		store.Die()
 		_ = before.Drain(t.Context()) // its error is that the store has failed
 		for _, l := range leases {
 			_, err := before.Settle(l, engine.Result{}, nil)
 			mustBe(t, err, engine.ErrStoreFailed)
 		}
 
-		store = &mortal{Store: store.Store}
 		e := start(t, engine.Config{Store: store})
 		outside(t, e, engine.Policy{}, "far")
 		if err := e.Register("hook", detach, engine.Policy{}); err != nil {
@@ -217,32 +216,3 @@ func (detaching) Handle(context.Context, *engine.Message) (engine.Result, error)
 }
 
 func (detaching) Detaches() bool { return true }
-
-// mortal is a store that its engine loses when it dies: what that commits then is not
-// kept, and its claims are anybody's.
-type mortal struct {
-	engine.Store
-
-	mu    sync.Mutex
-	owner engine.Owner // guarded by mu
-	dead  bool         // guarded by mu
-}
-
-func (m *mortal) Commit(ctx context.Context, g *engine.Group) error {
-	m.mu.Lock()
-	m.owner = g.Owner
-	dead := m.dead
-	m.mu.Unlock()
-	if dead {
-		return errors.New("it died")
-	}
-	return m.Store.Commit(ctx, g)
-}
-
-func (m *mortal) die() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.dead = true
-	now := time.Now()
-	_ = m.Store.Commit(context.Background(), &engine.Group{Owner: m.owner, Now: now, Lease: now})
-}
