@@ -53,13 +53,19 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// What Config.QueueLimit defaults to: in memory, and with a Store.
+const (
+	DefaultQueueLimit       = 10_000
+	DefaultStoredQueueLimit = 1_000_000
+)
+
 func (c Config) withDefaults() Config {
 	c.Concurrency = cmp.Or(c.Concurrency, 64)
 	if c.Store != nil {
-		c.QueueLimit = cmp.Or(c.QueueLimit, 1_000_000)
+		c.QueueLimit = cmp.Or(c.QueueLimit, DefaultStoredQueueLimit)
 		c.QueueBytes = cmp.Or(c.QueueBytes, 16<<30)
 	}
-	c.QueueLimit = cmp.Or(c.QueueLimit, 10_000)
+	c.QueueLimit = cmp.Or(c.QueueLimit, DefaultQueueLimit)
 	c.QueueBytes = cmp.Or(c.QueueBytes, 256<<20)
 	c.MaxMessageBytes = cmp.Or(c.MaxMessageBytes, 1<<20)
 	c.MaxResultBytes = cmp.Or(c.MaxResultBytes, 1<<20)

@@ -60,9 +60,9 @@ func (in *invocation) effective() []config.Entry {
 			continue
 		case "queue_limit":
 			if in.QueueLimit == 0 {
-				s.value = 1_000_000
+				s.value = engine.DefaultStoredQueueLimit
 				if in.Store == "memory" {
-					s.value = 10_000
+					s.value = engine.DefaultQueueLimit
 				}
 			}
 		case "callback_url":
