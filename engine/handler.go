@@ -16,7 +16,8 @@ import "context"
 // the log in full, so that no handler leaks a query or a path by accident. A
 // panic reads "handler crashed" and its stack goes to the log.
 //
-// A handler may have powers beside, as further methods: see Checker and Describer.
+// A handler may have powers beside, as further methods: see Checker, Describer
+// and Detacher.
 type Handler interface {
 	Handle(ctx context.Context, m *Message) (Result, error)
 }
@@ -32,7 +33,7 @@ func (f HandlerFunc) Handle(ctx context.Context, m *Message) (Result, error) { r
 type Middleware func(Handler) Handler
 
 // Chain wraps h so that the first middleware sees a message first, and an outcome last.
-// The powers of h (Checker, Describer) are found through it, whatever the middleware
+// The powers of h, such as Checker, are found through it, whatever the middleware
 // returns: see Power.
 func Chain(h Handler, middleware ...Middleware) Handler {
 	for i := len(middleware) - 1; i >= 0; i-- {

@@ -39,7 +39,7 @@ type Detacher interface {
 }
 
 // Power returns the power P of h, or of the nearest handler in it that has P: P is
-// Checker, Describer or an interface of your own. A handler tells what it wraps by a
+// Checker, Describer, Detacher or an interface of your own. A handler tells what it wraps by a
 // method Unwrap() Handler; for middleware that Chain put there, Chain does.
 //
 // The outermost one counts. So middleware that hands on other data than it was given has

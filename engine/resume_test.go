@@ -161,7 +161,9 @@ func TestLeasesGoOnAfterACrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		detach := engine.Handler(detaching{})
+		detach := mayDetach{func(context.Context, *engine.Message) (engine.Result, error) {
+			return engine.Result{}, engine.Detach(time.Hour)
+		}}
 		outside(t, before, engine.Policy{}, "far")
 		if err := before.Register("hook", detach, engine.Policy{}); err != nil {
 			t.Fatal(err)
@@ -207,12 +209,3 @@ func TestLeasesGoOnAfterACrash(t *testing.T) {
 		}
 	})
 }
-
-// detaching leaves every message with somebody else.
-type detaching struct{}
-
-func (detaching) Handle(context.Context, *engine.Message) (engine.Result, error) {
-	return engine.Result{}, engine.Detach(time.Hour)
-}
-
-func (detaching) Detaches() bool { return true }
