@@ -14,7 +14,7 @@ var (
 	ErrQueueFull = errors.New("queue full")
 	// ErrDraining: the engine is shutting down and accepts nothing new.
 	ErrDraining = errors.New("shutting down")
-	// ErrTooLarge: the message data is over Config.MaxMessageBytes.
+	// ErrTooLarge: the message data, or a checkpoint, is over Config.MaxMessageBytes.
 	ErrTooLarge = errors.New("message too large")
 	// ErrInvalid: a field breaks a rule; the error is an *InvalidError.
 	ErrInvalid = errors.New("invalid")
@@ -35,13 +35,13 @@ var (
 	// ErrStoreFailed: the store failed, and the engine with it, see Engine.Failed; what
 	// was to be stored may be, or not. Of what only reads: it could not be read now.
 	ErrStoreFailed = errors.New("the store failed")
-	// ErrStale: a SettleChange or RetryChange of an attempt that is not the message's
-	// latest, or not the owner's.
+	// ErrStale: the attempt that a Lease, or a change for the Store, is about is over, or
+	// somebody else's.
 	ErrStale = errors.New("stale attempt")
 	// ErrClaimed: a CancelChange of a message that is claimed.
 	ErrClaimed = errors.New("the message is claimed")
-	// ErrClosed: the subscription was closed, or the engine has stopped and the
-	// subscription has read everything.
+	// ErrClosed: the subscription or the Consumer was closed, or the engine has stopped
+	// and the subscription has read everything.
 	ErrClosed = errors.New("closed")
 )
 

@@ -80,12 +80,13 @@ func (s *Stored) Wait(ctx context.Context) error {
 }
 
 // Settle ends an attempt that runs outside of the engine, with what a Handler would have
-// returned; Lost and HandBack besides. Of one inside whose
-// handler may detach it, and has not yet, the handler's context ends, and Stored waits until
-// it has returned, whatever that is. The error is ErrStale if the lease is not a running
-// attempt's; if it was settled before, Stored is not nil then and says when that is stored.
-// With a Store also ErrStoreFailed, and ErrDraining when the engine ends: settle it again
-// after the restart, see Resume.
+// returned; Lost and HandBack besides. Of one inside whose handler may detach it, and has
+// not yet, the handler's context ends, and Stored waits until it has returned, whatever that
+// is.
+//
+// The error is ErrStale if the lease is not a running attempt's; if it was settled before,
+// Stored is not nil then and says when that is stored. With a Store also ErrStoreFailed, and
+// ErrDraining when the engine ends: settle it again after the restart, see Resume.
 func (e *Engine) Settle(l Lease, result Result, err error) (*Stored, error) {
 	var reported *failed
 	if err != nil {

@@ -59,7 +59,7 @@ func (e *Engine) detach(a *attempt, wait time.Duration, now time.Time) {
 // holds mu.
 func (e *Engine) startOutside(r *record, now time.Time) {
 	c := r.consumer
-	if e.draining || c.closed || c.taken > c.slots && c.slots == 0 || !r.messageType.startable() && r.messageType.policy.Paused {
+	if e.draining || c.closed || c.slots == 0 || r.messageType.policy.Paused {
 		e.handBack(r, now)
 		return
 	}

@@ -10,7 +10,7 @@ import (
 
 // messageType is a registered type: its handler, what waits for it, and its
 // counters; or one that is not, but of which there are messages. Guarded by Engine.mu,
-// except name, refused, checker and open.
+// except name, refused, checker and registered.
 type messageType struct {
 	name    string
 	refused refusals
