@@ -74,12 +74,12 @@ func TestWorkerDiesBeforeTheAck(t *testing.T) {
 		other := h.hello("two", 1, "")
 		began := time.Now()
 		job := other.take()
-		if waited := time.Since(began); waited > 5*time.Second || job.Attempt != 1 {
+		if waited := time.Since(began); waited > 5*time.Second || job.Attempt != 2 { // a lease is given once
 			h.t.Errorf("attempt %d after %s", job.Attempt, waited)
 		}
 		other.done(job)
 		other.settled(job, false)
-		h.expect(id, engine.StateSucceeded, 1, 0)
+		h.expect(id, engine.StateSucceeded, 2, 0)
 	})
 }
 
@@ -91,7 +91,7 @@ func TestAnOfferThatIsNotAckedIsTakenBack(t *testing.T) {
 		job := w.next("job")
 		w.stopped(job, "stale")
 		again := w.next("job") // nobody else is there
-		if again.ID != id.String() || again.Lease != job.Lease {
+		if again.ID != id.String() || again.Lease == job.Lease {
 			h.t.Errorf("job %+v", again)
 		}
 		w.done(again) // is an ack too
@@ -210,7 +210,7 @@ func TestStalledDataFrameBeforeAControlFrame(t *testing.T) {
 		}
 		other := h.hello("two", 1, "")
 		taken := other.take() // it was handed back after its time
-		if len(taken.MessageData) < 500<<10 || taken.Attempt != 1 {
+		if len(taken.MessageData) < 500<<10 || taken.Attempt != 2 {
 			h.t.Errorf("attempt %d of %d bytes", taken.Attempt, len(taken.MessageData))
 		}
 		other.done(taken)

@@ -89,7 +89,7 @@ func (w *Workers) prepare(h Hello, turns bool) (*Session, error) {
 	}
 	s := &Session{
 		workers: w, id: rand.Text()[:12], consumer: consumer, types: names, turns: turns,
-		wake: make(chan struct{}, 1), ended: make(chan struct{}), window: min(h.Window, w.cfg.MaxWindow),
+		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), ended: make(chan struct{}), window: min(h.Window, w.cfg.MaxWindow),
 	}
 	s.Heard()
 	return s, nil

@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/activemessage/activemessage/engine"
 )
@@ -178,8 +177,8 @@ func sameEnd(a *engine.Attempt, err error) bool {
 // worker cannot beat before it is through, and what it runs goes on.
 func (s *Session) Receiving() {
 	s.Heard()
-	now, last := time.Now(), s.extended.Load()
-	if now.Sub(time.Unix(0, last)) < s.workers.cfg.Beat || !s.extended.CompareAndSwap(last, now.UnixNano()) {
+	now, last := s.workers.uptime(), s.extended.Load()
+	if now-last < int64(s.workers.cfg.Beat) || !s.extended.CompareAndSwap(last, now) {
 		return
 	}
 	w := s.workers

@@ -23,14 +23,14 @@ type Session struct {
 
 	wake  chan struct{} // sent to when there is something for Collect; capacity 1, never closed
 	ended chan struct{} // closed by end
-	heard atomic.Int64  // when the worker last said something, Unix nanoseconds
-	// extended is when Receiving last extended all leases, Unix nanoseconds.
+	heard atomic.Int64  // when the worker last said something, by Workers.uptime
+	// extended is when Receiving last extended all leases, by Workers.uptime.
 	extended atomic.Int64
 
 	// collecting is held by Collect, so that what it returns comes in order.
 	collecting sync.Mutex
-	// turn is held by Workers.Take.
-	turn sync.Mutex
+	// turn has an element while Workers.Take has its turn; capacity 1, never closed.
+	turn chan struct{}
 
 	// Guarded by Workers.mu.
 	out     Out
@@ -198,10 +198,10 @@ func (s *Session) rouse() {
 }
 
 // Heard says that something came of the worker, if only part of a frame.
-func (s *Session) Heard() { s.heard.Store(time.Now().UnixNano()) }
+func (s *Session) Heard() { s.heard.Store(s.workers.uptime()) }
 
 // silent reports whether the worker is dead. The caller holds mu.
-func (s *Session) silent(now time.Time) bool {
+func (s *Session) silent() bool {
 	if s.taking || s.closed || s.cause != nil {
 		return false
 	}
@@ -209,7 +209,7 @@ func (s *Session) silent(now time.Time) bool {
 	if s.turns && s.instance.leases != nil {
 		limit = max(limit, s.workers.cfg.Lease) // it says what it holds one by one
 	}
-	return now.Sub(time.Unix(0, s.heard.Load())) >= limit
+	return s.workers.uptime()-s.heard.Load() >= int64(limit)
 }
 
 // end tells the transport to close.

@@ -28,11 +28,13 @@ func (w *Workers) Take(ctx context.Context, h Hello, wait time.Duration) (Taken,
 	if err != nil {
 		return Taken{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := context.WithTimeout(ctx, max(wait, w.claiming(h.Types)))
 	defer cancel()
 	s.interrupt(cancel)
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	if !s.takeTurn(ctx) { // overtaken by another one, whose list is newer
+		return Taken{Session: s.id}, nil
+	}
+	defer func() { <-s.turn }()
 	if !fresh && !h.Unlisted {
 		if err := s.Beat(h.Held, &h.Window); err != nil {
 			return Taken{}, err
@@ -43,6 +45,34 @@ func (w *Workers) Take(ctx context.Context, h Hello, wait time.Duration) (Taken,
 	}
 	taken := s.await(ctx)
 	return taken, nil
+}
+
+// takeTurn waits for the session's turn, until ctx ends.
+func (s *Session) takeTurn(ctx context.Context) bool {
+	select {
+	case s.turn <- struct{}{}: // also when there is no time to wait
+		return true
+	default:
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// claimWait is how long a turn that does not wait gives a store to claim what is there.
+const claimWait = time.Second
+
+// claiming is how long a turn lasts at least: what is in a store has to be claimed first.
+func (w *Workers) claiming(types []Type) time.Duration {
+	for _, t := range types {
+		if s, err := w.engine.TypeStats(t.MessageType); err == nil && s.Queued > 0 && !s.Policy.Paused {
+			return claimWait
+		}
+	}
+	return 0
 }
 
 // turnOf returns the instance's session; fresh, if it is a new one, which has read the hello.
@@ -141,12 +171,13 @@ func (s *Session) handBack(jobs []engine.Job) {
 // ackAll makes the jobs the worker's.
 func (s *Session) ackAll(taken *Taken) {
 	w := s.workers
-	leases := make([]engine.Lease, len(taken.Jobs))
+	leases := make([]engine.Lease, 0, len(taken.Jobs))
 	w.mu.Lock()
 	for i := range taken.Jobs {
-		leases[i] = leaseOf(&taken.Jobs[i])
-		if h := w.own(s.instance, leases[i]); h != nil && h.state == offered {
+		l := leaseOf(&taken.Jobs[i])
+		if h := w.own(s.instance, l); h != nil && h.state == offered {
 			w.become(h, running)
+			leases = append(leases, l)
 		}
 	}
 	w.mu.Unlock()
@@ -275,9 +306,13 @@ func (w *Workers) asked(l engine.Lease) error {
 		s = h.owner.session
 	}
 	w.mu.Unlock()
-	if s != nil && s.turn.TryLock() { // no turn is under way that would tell
-		s.keepStops()
-		s.turn.Unlock()
+	if s != nil {
+		select {
+		case s.turn <- struct{}{}: // no turn is under way that would tell
+			s.keepStops()
+			<-s.turn
+		default:
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -43,6 +43,7 @@ type Workers struct {
 	engine     *engine.Engine
 	cfg        Config
 	counts     counts
+	began      time.Time
 	quit       chan struct{} // closed by Close
 	goroutines sync.WaitGroup
 
@@ -88,6 +89,7 @@ func New(e *engine.Engine, cfg Config) *Workers {
 	w := &Workers{
 		engine:    e,
 		cfg:       cfg.withDefaults(),
+		began:     time.Now(),
 		quit:      make(chan struct{}),
 		instances: make(map[string]*instance),
 		leases:    make(map[engine.Lease]*held),
@@ -119,6 +121,9 @@ func (w *Workers) Stats() Stats {
 	}
 	return s
 }
+
+// uptime is the time since New in nanoseconds, on a clock that nobody sets.
+func (w *Workers) uptime() int64 { return int64(time.Since(w.began)) }
 
 // Malformed counts something that a transport could not read.
 func (w *Workers) Malformed() { w.counts.malformed.Add(1) }
@@ -185,7 +190,7 @@ func (w *Workers) sweep(now time.Time) {
 		switch s := i.session; {
 		case s == nil && now.Sub(i.gone) > max(w.cfg.Lease, w.cfg.Offer):
 			i.forget() // its leases have ended, or somebody else extends them
-		case s != nil && s.silent(now):
+		case s != nil && s.silent():
 			dead = append(dead, s)
 		}
 	}
