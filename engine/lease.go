@@ -50,8 +50,8 @@ func Detach(lease time.Duration) error {
 // Policy.MaxLost of them.
 func Lost(err error) error { return &directive{kind: lost, err: err} }
 
-// HandBack is for Settle of an attempt that did not begin: the message is queued again as
-// if it had not been taken.
+// HandBack is for Settle of an attempt that did not begin: the message is queued again, and
+// nothing counts; but the attempt's number is not used again.
 func HandBack() error { return &directive{kind: handBack, err: errHandedBack} }
 
 var errHandedBack = errors.New("handed back")
