@@ -74,5 +74,5 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 
 func tooLarge(limit int64) error {
 	return wire.NewProblem("message_too_large", fmt.Sprintf(
-		"the body has more than %d bytes: send less, a batch in several, or start the server with a larger --max-message-bytes", limit))
+		"the body has more than %d bytes: send less, a batch in several, or start the server with a larger --max-message-bytes, for a result --max-result-bytes", limit))
 }

@@ -63,6 +63,7 @@ func New(in *invocation, logger *slog.Logger) (*App, error) {
 		Concurrency:     cfg.Concurrency,
 		QueueLimit:      cfg.QueueLimit,
 		MaxMessageBytes: cfg.MaxMessageBytes,
+		MaxResultBytes:  cfg.MaxResultBytes,
 		Logger:          logger,
 	}
 	if traces != nil {
@@ -109,7 +110,7 @@ func (a *App) closeStore() error {
 }
 
 func (a *App) wire() error {
-	a.roster = newRoster(a.engine, parts{logger: a.logger, gone: a.pause})
+	a.roster = newRoster(a.engine, parts{logger: a.logger, gone: a.pause, maxResult: a.cfg.MaxResultBytes})
 	if _, err := a.roster.apply(a.in); err != nil {
 		return err
 	}

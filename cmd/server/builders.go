@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/activemessage/activemessage/engine"
@@ -10,14 +12,18 @@ import (
 )
 
 // buildExec maps the file's exec to the package's.
-func buildExec(s source, _ parts) (engine.Handler, error) {
+func buildExec(s source, with parts) (engine.Handler, error) {
 	c := s.handler.Exec
+	if c.MaxOutputBytes > with.maxResult {
+		return nil, &engine.InvalidError{Field: "max_output", Reason: fmt.Sprintf(
+			"%d is more than max_result_bytes, %d, which no result may exceed: lower it, or raise that", c.MaxOutputBytes, with.maxResult)}
+	}
 	return exec.New(exec.Config{
 		Command:    c.Command,
 		Dir:        c.Dir,
 		Env:        s.environ,
 		ResultType: c.ResultType,
-		MaxOutput:  c.MaxOutputBytes,
+		MaxOutput:  cmp.Or(c.MaxOutputBytes, with.maxResult),
 		KillAfter:  c.KillAfter,
 		HideStderr: c.HideStderr,
 	})
@@ -32,6 +38,7 @@ func buildWebhook(s source, with parts) (engine.Handler, error) {
 		Allow:    c.Allow,
 		Callback: s.callback,
 		Lease:    c.Lease,
+		MaxBody:  with.maxResult,
 		OnGone:   with.gone,
 		Logger:   with.logger,
 	})

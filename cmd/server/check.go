@@ -38,7 +38,7 @@ func (in *invocation) tryHandlers() error {
 	}
 	var faults []error
 	for _, p := range plans {
-		h, err := in.build(p, parts{logger: slog.New(slog.DiscardHandler), gone: func(string) {}})
+		h, err := in.build(p, parts{logger: slog.New(slog.DiscardHandler), gone: func(string) {}, maxResult: in.MaxResultBytes})
 		faults = append(faults, err)
 		if err == nil {
 			retire(served(h))

@@ -25,6 +25,7 @@ type Config struct {
 	Concurrency     int                      `default:"64" env:"AM_CONCURRENCY" placeholder:"N" help:"Handlers that run at once. Default: ${default}."`
 	QueueLimit      int                      `env:"AM_QUEUE_LIMIT" placeholder:"N" help:"Messages that wait at once; more are refused. Default: 1000000, with --store=memory 10000."`
 	MaxMessageBytes int64                    `default:"1048576" env:"AM_MAX_MESSAGE_BYTES" placeholder:"BYTES" help:"Largest message data. Default: ${default}."`
+	MaxResultBytes  int64                    `default:"1048576" env:"AM_MAX_RESULT_BYTES" placeholder:"BYTES" help:"Largest result of a handler. Default: ${default}."`
 	DrainTimeout    time.Duration            `default:"25s" env:"AM_DRAIN_TIMEOUT" placeholder:"DURATION" help:"How long what runs may take to finish after SIGTERM; with --store=memory, what was accepted. Default: ${default}."`
 	RetainAge       map[string]time.Duration `env:"AM_RETAIN_AGE" placeholder:"WHAT=DURATION" help:"How long what has ended is kept: of succeeded, failed, cancelled and expired messages and of the log of notifications, such as --retain-age='succeeded=1h;log=72h'; h is the largest unit, 0 means for ever. Default: ${retain_age}."`
 	RetainBytes     map[string]int64         `env:"AM_RETAIN_BYTES" placeholder:"WHAT=BYTES" help:"How many bytes of each are kept, the newest. 0 means no bound. Default: ${retain_bytes}."`
@@ -52,6 +53,7 @@ func (c Config) faults(retain bool) []fault {
 	}{
 		{"concurrency", int64(c.Concurrency)},
 		{"max_message_bytes", c.MaxMessageBytes},
+		{"max_result_bytes", c.MaxResultBytes},
 		{"drain_timeout", int64(c.DrainTimeout)},
 	} {
 		if bound.value <= 0 {

@@ -67,6 +67,7 @@ log_format: json
 		"concurrency":       "20 AM_CONCURRENCY",
 		"queue_limit":       "300 --queue-limit",
 		"max_message_bytes": "1048576 default",
+		"max_result_bytes":  "1048576 default",
 		"drain_timeout":     "4s am.yaml:6",
 		"retain_age":        "map[log:0s succeeded:1h0m0s] am.yaml:7",
 		"retain_bytes":      "map[failed:6] --retain-bytes",
@@ -200,6 +201,7 @@ store: memory # --store
 concurrency: 64 # default
 queue_limit: 10000 # default
 max_message_bytes: 1048576 # default
+max_result_bytes: 1048576 # default
 drain_timeout: 1m # --drain-timeout
 min_free_bytes: 67108864 # default
 allow_origin: [] # default

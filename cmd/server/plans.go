@@ -37,6 +37,8 @@ type parts struct {
 	logger *slog.Logger
 	// gone is called when a webhook's receiver wants no more messages of a type.
 	gone func(messageType string)
+	// maxResult is the engine's bound of a result. It stays over reloads.
+	maxResult int64
 }
 
 // builders make handlers of plans, by what the file calls them.

@@ -30,7 +30,7 @@ func newRostered(t *testing.T) *rostered {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.Drain(context.Background()) })
-	return &rostered{t, e, newRoster(e, parts{logger: slog.New(slog.DiscardHandler), gone: func(string) {}}), written(t, "")}
+	return &rostered{t, e, newRoster(e, parts{logger: slog.New(slog.DiscardHandler), gone: func(string) {}, maxResult: 1 << 20}), written(t, "")}
 }
 
 func (r *rostered) apply(text string) (string, error) {

@@ -15,7 +15,7 @@ import (
 
 const (
 	allSettings = "allow_origin, callback_url, concurrency, data, drain_timeout, handlers, listen, log_format, log_level, " +
-		"max_message_bytes, min_free_bytes, queue_limit, retain_age, retain_bytes, store"
+		"max_message_bytes, max_result_bytes, min_free_bytes, queue_limit, retain_age, retain_bytes, store"
 	allOfHandler = "concurrency, dir, env, exec, grace, hide_stderr, kill_after, max_output_bytes, queue_bytes, queue_limit, " +
 		"remote, result_type, retry, timeout, webhook"
 )
