@@ -18,6 +18,7 @@ type roster struct {
 	engine *engine.Engine
 	parts  parts
 	listed map[string]*member // by message type
+	named  bool               // whether the file that is applied has the key handlers
 }
 
 // member is a handler in the engine.
@@ -36,8 +37,13 @@ type changes struct{ added, changed, removed []string }
 // apply makes the engine run what is asked for. First all that is new is built: if any of
 // it cannot be, nothing changes, and the error says all that is wrong. A handler whose
 // source is the same stays, and one whose policy is the same, too, is left alone, with
-// what was set at run time. What was accepted runs on.
+// what was set at run time. What was accepted runs on. A file that has lost its key
+// handlers is taken for one that was cut off, and refused.
 func (r *roster) apply(in *invocation) (changes, error) {
+	named := in.file != nil && in.file.HasHandlers
+	if r.named && !named {
+		return changes{}, handlersGone(in)
+	}
 	plans, err := in.plans()
 	if err != nil {
 		return changes{}, err
@@ -46,6 +52,7 @@ func (r *roster) apply(in *invocation) (changes, error) {
 	if err != nil {
 		return changes{}, err
 	}
+	r.named = named
 	var done changes
 	var failed []error
 	for messageType, m := range r.listed {
@@ -79,6 +86,15 @@ func (r *roster) apply(in *invocation) (changes, error) {
 		slices.Sort(names)
 	}
 	return done, errors.Join(failed...)
+}
+
+// handlersGone is the fault of a file that had handlers before.
+func handlersGone(in *invocation) error {
+	const reason = "handlers is gone: write handlers: {} to remove all"
+	if in.file == nil {
+		return errors.New(reason)
+	}
+	return in.file.Fault(reason)
 }
 
 // build returns the members that shall be; those that stay as they are are the same.
