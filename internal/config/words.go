@@ -26,7 +26,7 @@ func (d *document) describe(e *jsonschema.ValidationError) bool {
 	case *kind.AdditionalProperties:
 		d.unknownKeys(where, keys, k.Properties)
 	case *kind.PropertyNames:
-		d.addAtKey(with(keys, k.Property), words(where, "is no name that is allowed here"))
+		d.addAtKey(with(ofNames(e.SchemaURL), k.Property), words(where, "is no name that is allowed here"))
 	case *kind.Required:
 		d.addAtKey(keys, "lacks "+strings.Join(k.Missing, ", "))
 	case *kind.DependentRequired:
@@ -58,6 +58,20 @@ func (d *document) describe(e *jsonschema.ValidationError) bool {
 		d.addOnce(keys, e.ErrorKind.LocalizedString(message.NewPrinter(language.English)))
 	}
 	return true
+}
+
+// ofNames returns the path of the keys that a schema's propertyNames is about, from the
+// schema's location. That of the fault is no good: the library hands out a slice that it
+// goes on writing to.
+func ofNames(location string) []string {
+	_, pointer, _ := strings.Cut(location, "#")
+	var keys []string
+	for inside := range strings.SplitSeq(pointer, "/properties/") {
+		if key, _, _ := strings.Cut(inside, "/"); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // with returns the path of what is inside.
