@@ -42,11 +42,11 @@ func TestWrongFiles(t *testing.T) {
 			`am.yaml:2:28: handlers.a.timeout: "soon": use a duration such as 30s or 10m, or never`,
 			"am.yaml:3:46: handlers.b.retry.max: 5s is less than initial, 10s",
 			`am.yaml:4:28: handlers.c.timeout: "99999999h" is too long: 290 years are the most`,
-			`am.yaml:5:76: handlers.d.webhook.allow.2: "lan": use a network such as 10.1.0.0/16 or fd00::/8`,
+			`am.yaml:5:76: handlers.d.webhook.allow.2: "lan": use a network such as 10.1.0.0/16 or fd00::/8, or an address`,
 		},
 		"handlers:\n  d: {webhook: {url: 'https://h', secret_file: x, allow: [10.0.0.1/8, 1/2]}}\n  e: {exec: ['']}\n": {
 			`am.yaml:2:59: handlers.d.webhook.allow.0: "10.0.0.1/8" has bits beyond its length: use 10.0.0.0/8`,
-			`am.yaml:2:71: handlers.d.webhook.allow.1: "1/2" is not a network: use one such as 10.1.0.0/16 or fd00::/8`,
+			`am.yaml:2:71: handlers.d.webhook.allow.1: "1/2" is not a network: use one such as 10.1.0.0/16 or fd00::/8, or an address`,
 			"am.yaml:3:14: handlers.e.exec.0: is empty: the first element is the command",
 		},
 		// What may be a secret is not told back.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"time"
+	"strings"
 
 	"github.com/activemessage/activemessage/engine"
 )
@@ -55,7 +56,8 @@ type Webhook struct {
 	// SecretEnv and SecretFile name what has the secrets, the newest first; one of
 	// them is empty.
 	SecretEnv, SecretFile []string
-	// Allow are networks that are not public and allowed all the same.
+	// Allow are networks that are not public and allowed all the same; an address is
+	// one of its own.
 	Allow []netip.Prefix
 	// Lease is how long a message that was answered 202 may take.
 	Lease time.Duration
@@ -222,14 +224,23 @@ func (r *reader) webhook(e *entry) *Webhook {
 func (r *reader) networks(all []string) []netip.Prefix {
 	var networks []netip.Prefix
 	for i, text := range all {
-		network, err := netip.ParsePrefix(text)
+		network, err := parseNetwork(text)
 		switch {
 		case err != nil:
-			r.fault(fmt.Sprintf("%q is not a network: use one such as 10.1.0.0/16 or fd00::/8", text), "webhook", "allow", fmt.Sprint(i))
+			r.fault(fmt.Sprintf("%q is not a network: use one such as 10.1.0.0/16 or fd00::/8, or an address", text), "webhook", "allow", fmt.Sprint(i))
 		case network != network.Masked():
 			r.fault(fmt.Sprintf("%q has bits beyond its length: use %s", text, network.Masked()), "webhook", "allow", fmt.Sprint(i))
 		}
 		networks = append(networks, network)
 	}
 	return networks
+}
+
+// parseNetwork reads a network, or an address as the network that has no other.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "/") {
+		return netip.ParsePrefix(text)
+	}
+	address, err := netip.ParseAddr(text)
+	return netip.PrefixFrom(address, address.BitLen()), err
 }
