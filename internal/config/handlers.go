@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -42,7 +43,8 @@ type Exec struct {
 	ResultType string
 	// MaxOutputBytes bounds its result.
 	MaxOutputBytes int64
-	// KillAfter is how long it may take to stop when it is asked to.
+	// KillAfter is how long it may take to stop when it is asked to; less than the
+	// policy's grace, and half of it if only a grace below the default is given.
 	KillAfter time.Duration
 	// HideStderr keeps its standard error from clients.
 	HideStderr bool
@@ -198,6 +200,7 @@ func (r *reader) handler(name string, value any) Handler {
 			Command: e.Exec, Dir: e.Dir, Env: e.Env, ResultType: e.ResultType, MaxOutputBytes: e.MaxOutputBytes,
 			KillAfter: r.duration(e.KillAfter, "kill_after"), HideStderr: e.HideStderr,
 		}
+		r.killInGrace(h.Exec, h.Policy.Grace)
 		if e.Exec[0] == "" {
 			r.fault("is empty: the first element is the command", "exec", "0")
 		}
@@ -205,6 +208,17 @@ func (r *reader) handler(name string, value any) Handler {
 		h.Webhook = r.webhook(&e)
 	}
 	return h
+}
+
+// killInGrace keeps the time to stop within the grace, after which the message goes on
+// without its command.
+func (r *reader) killInGrace(x *Exec, grace time.Duration) {
+	switch bound := cmp.Or(grace, engine.DefaultGrace); {
+	case x.KillAfter >= bound:
+		r.fault(fmt.Sprintf("%s is not less than grace, %s: lower it, or raise that", x.KillAfter, bound), "kill_after")
+	case x.KillAfter == 0 && bound < engine.DefaultGrace:
+		x.KillAfter = max(bound/2, 1)
+	}
 }
 
 func (r *reader) webhook(e *entry) *Webhook {
