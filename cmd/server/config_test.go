@@ -263,7 +263,7 @@ func TestCheckFindsWhatCannotStart(t *testing.T) {
 	}
 	if err := in.tryHandlers(); fmt.Sprint(strings.ReplaceAll(err.Error(), name, "am.yaml")) !=
 		"am.yaml:4:29: handlers.unset.env.0: the environment variable AM_TEST_UNSET is not set\n"+
-			"am.yaml:5:50: handlers.secret.webhook.secret_env: the environment variable AM_TEST_UNSET is not set" {
+			"am.yaml:5:50: handlers.secret.webhook.secret_env: the environment variable that it names is not set" {
 		t.Errorf("%v", err)
 	}
 	t.Setenv("AM_TEST_UNSET", "whsec_hidden!")

@@ -63,6 +63,19 @@ func TestWrongFiles(t *testing.T) {
 			"am.yaml:5:24: handlers.d.env.0: use NAME=value, or NAME alone for the server's own variable",
 			"am.yaml:5:42: handlers.d.token: unknown key; allowed: " + allOfHandler + "; secrets do not stand in this file: name an environment variable or a file that has it, as secret_env and secret_file of a webhook do",
 		},
+		"handlers:\n  a: {webhook: 'https://h/?token=hidden'}\n  b: 'https://h/?token=hidden'\n  c: {webhook: {url: 'https://h', secret_file: whsec_hidden}}\n" +
+			"  d: {webhook: {url: 'https://h', secret_file: [/a, ' whsk_hidden']}}\n  e: {exec: [a], env: [whsec_hidden], grace: whsec_hidden}\n" +
+			"  f: {webhook: {url: 'https://h', secret_env: [A, whsk_hidden, whsec_hid+den]}}\n": {
+			"am.yaml:2:16: handlers.a.webhook: is text: use keys with values, or {}",
+			"am.yaml:3:6: handlers.b: is text: use keys with values, or {}",
+			"am.yaml:4:35: handlers.c.webhook.secret_file: secrets do not stand in this file: use the path of a file that has it, or secret_env",
+			"am.yaml:5:53: handlers.d.webhook.secret_file.1: secrets do not stand in this file: use the path of a file that has it, or secret_env",
+			"am.yaml:6:24: handlers.e.env.0: secrets do not stand in this file: use the name of an environment variable that has it",
+			"am.yaml:6:46: handlers.e.grace: use a duration such as 500ms, 30s or 1h30m",
+			"am.yaml:7:51: handlers.f.webhook.secret_env.1: secrets do not stand in this file: use the name of an environment variable that has it, or secret_file",
+			"am.yaml:7:64: handlers.f.webhook.secret_env.2: secrets do not stand in this file: use the name of an environment variable that has it, or secret_file",
+			"am.yaml:7:64: handlers.f.webhook.secret_env.2: use the name of an environment variable of the server",
+		},
 		"handlers:\n  \"a b\": {remote: {}}\n  ..: {remote: {}}\n  \"a\\nb: c\": 1\n": {
 			`am.yaml:2:3: handlers."a b": is no message type: use 1 to 128 letters, digits and . _ - :`,
 			`am.yaml:3:3: handlers...: is no message type: use 1 to 128 letters, digits and . _ - :`,
@@ -252,9 +265,9 @@ func TestSecrets(t *testing.T) {
 	want := map[string]string{
 		"env":  "whsec_a|whsec_a",
 		"file": "whsec_b",
-		"no": "am.yaml:4:47: handlers.no.webhook.secret_env.0: the environment variable NONE is not set\n" +
+		"no": "am.yaml:4:47: handlers.no.webhook.secret_env.0: the environment variable that it names is not set\n" +
 			"am.yaml:4:58: handlers.no.webhook.secret_env.2: what it names is empty",
-		"nor": `am.yaml:5:48: handlers.nor.webhook.secret_file: the file "/nowhere" cannot be read: no such file or directory`,
+		"nor": `am.yaml:5:48: handlers.nor.webhook.secret_file: the file cannot be read: no such file or directory`,
 		"run": "A=b|ONE= whsec_a\n",
 		"ran": "am.yaml:7:26: handlers.ran.env.0: the environment variable NONE is not set",
 	}

@@ -8,8 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"time"
 	"strings"
+	"time"
 
 	"github.com/activemessage/activemessage/engine"
 )

@@ -36,7 +36,7 @@ func (f *File) Secrets(h *Handler, lookup func(string) (string, bool)) ([]string
 		secret, set := lookup(name)
 		reason := ""
 		if !set {
-			reason = "the environment variable " + name + " is not set"
+			reason = "the environment variable that it names is not set"
 		}
 		take(secret, reason, "secret_env", i, len(h.Webhook.SecretEnv))
 	}
@@ -50,9 +50,18 @@ func (f *File) Secrets(h *Handler, lookup func(string) (string, bool)) ([]string
 	return secrets, nil
 }
 
-// readSecret returns what a file has, or why it cannot.
+// readSecret returns what a file has, or why it cannot. Only a regular file can be read
+// again and again without waiting: a pipe has no end, or is empty the second time. The
+// reason does not tell the name, which may be a secret that was put where a name belongs.
 func readSecret(name string) (secret, reason string) {
-	file, err := os.Open(name)
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return "", "is not a regular file: name one, or a link to one"
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(name)
+	}
 	if err == nil {
 		defer func() { _ = file.Close() }()
 		var data []byte
@@ -66,7 +75,7 @@ func readSecret(name string) (secret, reason string) {
 	if failed, is := errors.AsType[*fs.PathError](err); is {
 		err = failed.Err
 	}
-	return "", fmt.Sprintf("the file %q cannot be read: %v", name, err)
+	return "", fmt.Sprintf("the file cannot be read: %v", err)
 }
 
 // Environ returns the environment that a handler's command is given beside its own:
