@@ -114,6 +114,7 @@ func (a *App) wire() error {
 	if _, err := a.roster.apply(a.in); err != nil {
 		return err
 	}
+	a.warnOfCallback(a.in)
 	a.reloads.stats.LastSuccess = time.Now()
 	var middleware []func(http.Handler) http.Handler
 	if a.tracing != nil {

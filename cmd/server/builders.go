@@ -40,7 +40,7 @@ func buildWebhook(s source, with parts) (engine.Handler, error) {
 		Lease:    c.Lease,
 		MaxBody:  with.maxResult,
 		OnGone:   with.gone,
-		Logger:   with.logger,
+		Logger:   with.logger.With("message_type", s.handler.MessageType),
 	})
 	if err != nil {
 		return nil, err // not a nil *Handler in an interface

@@ -156,9 +156,16 @@ func (in *invocation) described(h *config.Handler) config.Entry {
 		add(h.Exec.Dir != "", "dir", h.Exec.Dir)
 		add(h.Exec.MaxOutputBytes != 0, "max_output_bytes", h.Exec.MaxOutputBytes)
 		add(h.Exec.KillAfter != 0, "kill_after", h.Exec.KillAfter)
+		if h.Exec.KillAfter != 0 && in.origin("handlers", h.MessageType, "kill_after") == "default" {
+			entry.Inner[len(entry.Inner)-1].Comment = "default" // of a short grace
+		}
 		add(h.Exec.HideStderr, "hide_stderr", true)
 	case h.Webhook != nil:
-		entry.Inner = append(entry.Inner, config.Entry{Key: "webhook", Inner: webhookEntries(h.Webhook)})
+		hook := config.Entry{Key: "webhook", Inner: webhookEntries(h.Webhook)}
+		if in.withoutCallback() {
+			hook.Comment = "no callback_url: receivers that answer 202 are not told where to settle"
+		}
+		entry.Inner = append(entry.Inner, hook)
 	default:
 		entry.Inner = append(entry.Inner, config.Entry{Key: "remote", Inner: []config.Entry{}})
 	}

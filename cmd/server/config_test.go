@@ -174,7 +174,7 @@ func number(text string) string {
 
 const checked = `listen: 127.0.0.1:0
 handlers:
-  upper: {exec: [sh, -c, cat], timeout: never, env: [TOKEN=hidden, HOME], result_type: text/plain}
+  upper: {exec: [sh, -c, cat], timeout: never, env: [TOKEN=hidden, HOME], result_type: text/plain, grace: 500ms}
   invoice: {webhook: {url: "https://erp.example/hidden?hidden", secret_env: ERP_SECRET, allow: [10.0.0.0/8]}, retry: {max_attempts: 8}}
   transcribe: {remote: {}, concurrency: 64, grace: 90s}
 `
@@ -209,7 +209,7 @@ log_level: info # default
 log_format: auto # default
 handlers: # am.yaml:2
   invoice: # am.yaml:4
-    webhook:
+    webhook: # no callback_url: receivers that answer 202 are not told where to settle
       url: https://erp.example/…
       secret_env: ERP_SECRET
       allow: [10.0.0.0/8]
@@ -232,8 +232,9 @@ handlers: # am.yaml:2
     exec: [sh, -c, cat]
     result_type: text/plain
     env: [TOKEN=…, HOME]
+    kill_after: 250ms # default
     timeout: never
-    grace: 2s # default
+    grace: 500ms
     retry:
       max_attempts: 5 # default
       max_lost: 3 # default

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ func (a *App) Reload(load func() (*invocation, error)) {
 		return
 	}
 	a.warnOfRestart(in)
+	a.warnOfCallback(in)
 	a.logger.Info("reloaded", "handlers", done.String())
 }
 
@@ -73,6 +75,19 @@ func eachOf(err error) []error {
 		all = append(all, fault)
 	}
 	return all
+}
+
+// withoutCallback reports whether a webhook's receiver cannot be told where to settle.
+func (in *invocation) withoutCallback() bool {
+	return in.CallbackURL == "" && in.file != nil &&
+		slices.ContainsFunc(in.file.Handlers, func(h config.Handler) bool { return h.Webhook != nil })
+}
+
+// warnOfCallback tells of what goes wrong only when a receiver answers 202.
+func (a *App) warnOfCallback(in *invocation) {
+	if in.withoutCallback() {
+		a.logger.Warn("there are webhooks and no callback_url: receivers that answer 202 are not told where to settle")
+	}
 }
 
 // warnOfRestart names the settings that are not as the server was started with.
