@@ -19,7 +19,8 @@ import (
 // type application/json.
 //
 // The handler is a Checker: Submit refuses data that does not decode. So In is decoded
-// once to check and once to run; an UnmarshalJSON of In's has no side effects. Data
+// once to check and once to run; an UnmarshalJSON of In's has no side effects, and clients
+// are told the text of its error. Data
 // that was accepted and does not decode, under another handler, fails the message without
 // a retry, with code "invalid_data". The handler is a Describer, too.
 //

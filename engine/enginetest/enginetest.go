@@ -7,6 +7,9 @@
 // panic is "handler crashed", errors are told as clients read them, and retries come by
 // the policy. In a testing/synctest bubble the waits between attempts take no time, and
 // are exact; outside of one they are real: use Once, or a short Backoff.
+//
+// Nobody settles an attempt that returns engine.Detach: with Once it ends as
+// engine.StateRunning, and what it returned says for how long; Run waits until it is lost.
 package enginetest
 
 import (
@@ -30,7 +33,8 @@ type Outcome struct {
 	// Check refuses; nothing else is set then.
 	Refused error
 	// State is the message's: a terminal one after Run; after Once also
-	// engine.StateRetrying, or engine.StateScheduled if the handler snoozed.
+	// engine.StateRetrying, engine.StateScheduled if the handler snoozed, or
+	// engine.StateRunning if it detached.
 	State engine.State
 	// After is how long the next attempt waits, in those two states.
 	After time.Duration
@@ -57,8 +61,8 @@ func (o *Outcome) Last() Attempt {
 
 // Attempt is one run of the handler.
 type Attempt struct {
-	// State is what the attempt came to: a terminal state, engine.StateRetrying, or
-	// engine.StateScheduled for a snooze.
+	// State is what the attempt came to: a terminal state, engine.StateRetrying,
+	// engine.StateScheduled for a snooze, or engine.StateRunning if it was detached.
 	State engine.State
 	// After is how long the next attempt was to wait then.
 	After time.Duration

@@ -219,3 +219,21 @@ func TestRunFails(t *testing.T) {
 		})
 	}
 }
+
+// An attempt that is detached ends as running, for nobody is there to settle it.
+func TestADetachedAttempt(t *testing.T) {
+	t.Parallel()
+	outcome := enginetest.Once(t, returns("", engine.Detach(time.Minute)), engine.Submission{}, engine.Policy{})
+	if last := outcome.Last(); outcome.State != engine.StateRunning || last.State != engine.StateRunning || len(outcome.Attempts) != 1 {
+		t.Errorf("%+v", outcome)
+	} else if last.Returned == nil || last.Returned.Error() != "detached for 1m0s" {
+		t.Errorf("%v", last.Returned)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		outcome := enginetest.Run(t, returns("", engine.Detach(time.Minute)), engine.Submission{}, engine.Policy{MaxLost: 1})
+		if outcome.State != engine.StateFailed || outcome.Error.Code != engine.CodeLost || time.Since(begun) != time.Minute {
+			t.Errorf("%+v after %s", outcome, time.Since(begun))
+		}
+	})
+}

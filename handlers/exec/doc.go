@@ -70,7 +70,8 @@
 // SIGTERM, and SIGKILL after Config.KillAfter. What a command has left of its group when
 // it exits is killed, at once if it exits by itself. A process that made itself a group or
 // session of its own escapes; that it holds the command's output open delays the outcome
-// by a quarter of a second, and what it writes is in no result.
+// by a quarter of a second. What it writes until then may be in the result, what it writes
+// later is not.
 //
 // On Linux a command is killed when the server dies, also by kill -9 (PR_SET_PDEATHSIG);
 // what it has started is not, for it is no child of the server: a container or a systemd

@@ -16,7 +16,7 @@
 //
 //	200…299       the body is the result, with its Content-Type
 //	202           the receiver settles the message later, see Callback
-//	408 409 425   tried again by the type's policy, or after Retry-After
+//	408 409 425   tried again by the type's policy, or after Retry-After, an hour at most
 //	500…599       the same
 //	429 503       the same; with Retry-After, the whole type waits
 //	410           fails for good, and Config.OnGone is called
