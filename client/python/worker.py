@@ -1,5 +1,5 @@
 """A worker in plain Python: take a job, beat while it runs, report. python3 worker.py http://127.0.0.1:8080"""
-import json, random, sys, threading, time, urllib.request, uuid
+import http.client, json, random, sys, threading, time, urllib.request, uuid
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8080"
 HELLO = {"instance": str(uuid.uuid4()), "types": [{"message_type": "reverse"}], "window": 1, "held": []}
@@ -17,28 +17,27 @@ def reverse(job, progress):
 
 def post(path, body, **headers):
     """Tries until the server answers, after random times: a result must not be lost."""
+    request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
     wait = 0.25
     while True:
-        request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
-        except OSError as error:
-            if 400 <= getattr(error, "code", 500) < 500 and error.code != 429:
-                sys.exit(f"{path}: {error.read().decode()}")  # says what to change
-            print(f"{path}: {error}", file=sys.stderr)
+        except (OSError, http.client.HTTPException, ValueError) as error:  # none, or an odd one
+            refused = 400 <= getattr(error, "code", 500) < 500 and error.code not in (408, 429)
+            print(f"{path}: {error.read().decode() if refused else repr(error)}", file=sys.stderr)  # says what to change
+            if refused:
+                return {"refused": error.code}
         time.sleep(random.uniform(0, wait := min(2 * wait, 30)))
 
 
 def work(job, beat_seconds):
     path, lease, over = f"/v1/work/{job['id']}", {"lease": job["lease"]}, threading.Event()
-
     def beat(**said):
-        if post(path + "/beat", lease | said).get("stop"):
+        if {"stop", "refused"} & post(path + "/beat", lease | said).keys():
             over.set()  # it was cancelled, took too long, or is another worker's
         if said and over.is_set():
             raise InterruptedError("stopped")
-
     def keep_beating():
         while not over.wait(beat_seconds):
             beat()
@@ -51,10 +50,11 @@ def work(job, beat_seconds):
         print(f"{job['id']}: {error!r}", file=sys.stderr)
         end, outcome = "/fail", {"code": "handler_failed", "message": "handler failed"}
     over.set()
-    post(path + end, lease | outcome)
+    if post(path + end, lease | outcome).get("refused") == 413:
+        post(path + "/fail", lease | {"code": "result_too_large", "message": "the result is too large", "kind": "permanent"})
 
 
-while True:
-    taken = post("/v1/work/take", HELLO, Prefer="wait=20")
+while "refused" not in (taken := post("/v1/work/take", HELLO, Prefer="wait=20")):
     for job in taken["jobs"]:
         work(job, taken["beat_ms"] / 1000)
+sys.exit("the server does not take this worker")
