@@ -50,7 +50,7 @@
 //	1008  a hello that is refused, or a frame whose members cannot be; the reason says why
 //	1013  too many workers: connect again later
 //	3008  no hello, or nothing at all for three beats: connect again
-//	4001  another connection of the instance took over: do not connect again
+//	4001  another connection of the instance took over: give each process its own
 //
 // 1012 closes them at the server's end, after everything that they settled was confirmed. A
 // worker's connection has a goroutine that reads, one that waits for what there is to tell,
