@@ -79,6 +79,22 @@ func (s *Stored) Wait(ctx context.Context) error {
 	return s.save.Err
 }
 
+// Ready reports whether Wait returns at once.
+func (s *Stored) Ready() bool {
+	if s.early != nil {
+		return s.early.ready()
+	}
+	if s.commit == nil {
+		return true
+	}
+	select {
+	case <-s.commit.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Settle ends an attempt that runs outside of the engine, with what a Handler would have
 // returned; Lost and HandBack besides. Of one inside whose handler may detach it, and has
 // not yet, the handler's context ends, and Stored waits until it has returned, whatever that

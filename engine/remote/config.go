@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Config sets what workers may do. Fields say what their zero means.
+// Config sets what workers may do. Fields say what their zero means; what is negative means
+// the same.
 type Config struct {
 	// Beat is how often a worker says what it holds; one that says nothing for three of them
 	// is taken for dead. Defaults to 5 s.
@@ -37,14 +38,14 @@ type Config struct {
 const silences = 3
 
 func (c Config) withDefaults() Config {
-	c.Beat = cmp.Or(c.Beat, 5*time.Second)
-	c.Lease = cmp.Or(c.Lease, 30*time.Second)
-	c.Offer = cmp.Or(c.Offer, 5*time.Second)
-	c.Drain = cmp.Or(c.Drain, 25*time.Second)
-	c.MaxInstances = cmp.Or(c.MaxInstances, 4096)
-	c.MaxTypes = cmp.Or(c.MaxTypes, 1000)
-	c.MaxWindow = cmp.Or(c.MaxWindow, 4096)
-	c.MaxHeld = cmp.Or(c.MaxHeld, 16_384)
+	c.Beat = cmp.Or(max(c.Beat, 0), 5*time.Second)
+	c.Lease = cmp.Or(max(c.Lease, 0), 30*time.Second)
+	c.Offer = cmp.Or(max(c.Offer, 0), 5*time.Second)
+	c.Drain = cmp.Or(max(c.Drain, 0), 25*time.Second)
+	c.MaxInstances = cmp.Or(max(c.MaxInstances, 0), 4096)
+	c.MaxTypes = cmp.Or(max(c.MaxTypes, 0), 1000)
+	c.MaxWindow = cmp.Or(max(c.MaxWindow, 0), 4096)
+	c.MaxHeld = cmp.Or(max(c.MaxHeld, 0), 16_384)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
