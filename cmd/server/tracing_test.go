@@ -71,6 +71,7 @@ func TestSpansAreExported(t *testing.T) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	r.Header.Set("Prefer", "wait=30") // a server that stops before would hand it back
 	response, err := contract.Client(t).Do(r)
 	if err != nil {
 		t.Fatal(err)
