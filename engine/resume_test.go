@@ -209,3 +209,36 @@ func TestLeasesGoOnAfterACrash(t *testing.T) {
 		}
 	})
 }
+
+// Only what runs outside is resumed: not what the server's own handlers ran when it died,
+// and with a consumer only messages of its types.
+func TestWhatIsNotResumed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := storetest.NewMortal(memstore.New())
+		before, err := engine.New(engine.Config{Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := newGate()
+		register(t, before, "near", engine.Policy{}, g.handle)
+		outside(t, before, engine.Policy{}, "far", "other")
+		near := engine.Lease{ID: submit(t, before, engine.Submission{MessageType: "near"}).ID, Attempt: 1}
+		far := engine.Lease{ID: submit(t, before, engine.Submission{MessageType: "far"}).ID, Attempt: 1}
+		<-g.entered
+		next(t, before, consume(t, before, 1, "far"), 1)
+		store.Die()
+		close(g.open)
+		_ = before.Drain(t.Context()) // its error is that the store has failed
+
+		e := start(t, engine.Config{Store: store})
+		register(t, e, "near", engine.Policy{Paused: true}, echo)
+		outside(t, e, engine.Policy{}, "far", "other")
+		others, c := consume(t, e, 1, "other"), consume(t, e, 1, "far")
+		mustBe(t, e.Resume(t.Context(), nil, near, time.Minute), engine.ErrStale)
+		mustBe(t, e.Resume(t.Context(), others, far, time.Minute), engine.ErrStale)
+		mustBe(t, e.Resume(t.Context(), c, far, time.Minute), nil)
+		mustBe(t, e.Resume(t.Context(), others, far, time.Minute), engine.ErrStale)
+		settle(t, e, far, "", nil)
+	})
+}
