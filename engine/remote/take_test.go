@@ -258,3 +258,23 @@ func TestAReportOfAMessageThatTheServerRuns(t *testing.T) {
 		s.expect(id, engine.StateSucceeded, 1, 0)
 	})
 }
+
+// A worker that asks and does not wait gets what there is, also if a store has to claim it
+// first; with nothing there it is answered at once.
+func TestATakeThatDoesNotWait(t *testing.T) {
+	eachStore(t, func(s *shop) {
+		began := time.Now()
+		if taken := s.take(hello("one"), 0); len(taken.Jobs) != 0 || time.Since(began) != 0 {
+			s.t.Errorf("%+v after %s", taken, time.Since(began))
+		}
+		id := s.submit()
+		taken := s.take(hello("one"), 0)
+		if len(taken.Jobs) != 1 || taken.Jobs[0].Message.ID != id {
+			s.t.Fatalf("%+v", taken)
+		}
+		stale, err := s.workers.Settle(s.t.Context(), engine.Lease{ID: id, Attempt: 1}, engine.Result{}, nil)
+		if stale || err != nil {
+			s.t.Errorf("stale %t, %v", stale, err)
+		}
+	})
+}
