@@ -60,7 +60,7 @@ func (e *Engine) hasClaimed(id ID) bool {
 // remembers that it was asked for, and the error is ErrClaimed.
 func (e *Engine) cancelInStore(id ID) (Status, error) {
 	change := &CancelChange{ID: id, Error: ending(ErrCancelled)}
-	err := e.change(context.Background(), func(g *Group) { g.Cancels = append(g.Cancels, change) })
+	err := e.change(context.Background(), func(c *commit) { c.group.Cancels = append(c.group.Cancels, change) })
 	if err == nil {
 		err = change.Err
 	}

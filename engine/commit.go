@@ -75,14 +75,14 @@ func (d *durable) openCommit() *commit {
 }
 
 // change adds to the next group, under mu, and waits until it is committed.
-func (e *Engine) change(ctx context.Context, add func(*Group)) error {
+func (e *Engine) change(ctx context.Context, add func(*commit)) error {
 	e.mu.Lock()
 	if err := e.durable.unusable(); err != nil {
 		e.mu.Unlock()
 		return err
 	}
 	c := e.durable.openCommit()
-	add(&c.group)
+	add(c)
 	e.unlock()
 	return c.wait(ctx)
 }

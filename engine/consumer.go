@@ -77,9 +77,9 @@ func (e *Engine) NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	e.mu.Lock()
 	defer e.unlock()
 	for _, name := range cfg.Types {
-		t := e.lookup(name)
-		if t == nil || !t.registered.Load() {
-			return nil, &unknownTypeError{name}
+		t, err := e.registered(name)
+		if err != nil {
+			return nil, err
 		}
 		if !t.outside {
 			return nil, &InvalidError{Field: "types", Reason: fmt.Sprintf("%s is run by the server itself", name)}
@@ -214,7 +214,7 @@ func (c *Consumer) stop(a *attempt, reason error) {
 	if c == nil || c.closed {
 		return
 	}
-	c.stops = append(c.stops, Stop{Lease: Lease{a.record.message.ID, a.record.attempts}, Reason: reason})
+	c.stops = append(c.stops, Stop{Lease: a.message.lease(), Reason: reason})
 	c.rouse()
 }
 

@@ -26,14 +26,7 @@ func (e *Engine) abandonStored(now time.Time) int {
 }
 
 // abandoned reports whether Drain's time is over.
-func (d *durable) abandoned() bool {
-	select {
-	case <-d.abandon:
-		return true
-	default:
-		return false
-	}
-}
+func (d *durable) abandoned() bool { return isClosed(d.abandon) }
 
 // stopCommitter ends the committer when it has stored everything.
 func (e *Engine) stopCommitter() {

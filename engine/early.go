@@ -26,7 +26,7 @@ type early struct {
 // caller holds Engine.mu.
 func (a *attempt) settleEarly(result Result, reported *failed) (*Stored, error) {
 	if a.early != nil || !a.record.messageType.detaches {
-		return nil, notRunning(Lease{a.record.message.ID, a.message.Attempt})
+		return nil, notRunning(a.message.lease())
 	}
 	a.early = &early{result: result, failed: reported, known: make(chan struct{})}
 	a.ctx.cancel(errSettledEarly)
@@ -47,7 +47,7 @@ func (e *Engine) settleDetached(a *attempt) {
 // refuseEarly answers whoever settled an attempt too late: its message went on before its
 // handler returned. The caller holds Engine.mu.
 func (a *attempt) refuseEarly() {
-	a.early.stored = &Stored{err: notRunning(Lease{a.record.message.ID, a.message.Attempt})}
+	a.early.stored = &Stored{err: notRunning(a.message.lease())}
 	close(a.early.known)
 }
 
@@ -60,11 +60,4 @@ func (s *early) wait(ctx context.Context) error {
 	}
 }
 
-func (s *early) ready() bool {
-	select {
-	case <-s.known:
-		return s.stored.Ready()
-	default:
-		return false
-	}
-}
+func (s *early) ready() bool { return isClosed(s.known) && s.stored.Ready() }

@@ -137,9 +137,17 @@ func (e *Engine) unlock() {
 
 // closeOnce closes c if it is open; callers hold a lock.
 func closeOnce(c chan struct{}) {
+	if !isClosed(c) {
+		close(c)
+	}
+}
+
+// isClosed reports whether c, to which nobody sends, is closed.
+func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
+		return true
 	default:
-		close(c)
+		return false
 	}
 }

@@ -84,15 +84,7 @@ func (s *Stored) Ready() bool {
 	if s.early != nil {
 		return s.early.ready()
 	}
-	if s.commit == nil {
-		return true
-	}
-	select {
-	case <-s.commit.done:
-		return true
-	default:
-		return false
-	}
+	return s.commit == nil || isClosed(s.commit.done)
 }
 
 // Settle ends an attempt that runs outside of the engine, with what a Handler would have
@@ -155,6 +147,9 @@ func (e *Engine) leased(l Lease) (*attempt, error) {
 	}
 	return a, err
 }
+
+// lease names the attempt that the message is run in.
+func (m *Message) lease() Lease { return Lease{m.ID, m.Attempt} }
 
 func notRunning(l Lease) error {
 	return fmt.Errorf("%w: attempt %d of %s is not running", ErrStale, l.Attempt, l.ID)

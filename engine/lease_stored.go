@@ -94,22 +94,14 @@ type resumption struct {
 
 func (e *Engine) resumeStored(ctx context.Context, c *Consumer, l Lease, d time.Duration) error {
 	change := &ResumeChange{ID: l.ID, Attempt: l.Attempt}
-	e.mu.Lock()
-	if err := e.durable.unusable(); err != nil {
-		e.mu.Unlock()
-		return err
+	err := e.change(ctx, func(on *commit) {
+		on.group.Resumes = append(on.group.Resumes, change)
+		on.resumes = append(on.resumes, resumption{c, d})
+	})
+	if err == nil && change.Err != nil {
+		err = fmt.Errorf("%w: attempt %d of %s does not go on: %w", ErrStale, l.Attempt, l.ID, change.Err)
 	}
-	on := e.durable.openCommit()
-	on.group.Resumes = append(on.group.Resumes, change)
-	on.resumes = append(on.resumes, resumption{c, d})
-	e.unlock()
-	if err := on.wait(ctx); err != nil {
-		return err
-	}
-	if change.Err != nil {
-		return fmt.Errorf("%w: attempt %d of %s does not go on: %w", ErrStale, l.Attempt, l.ID, change.Err)
-	}
-	return nil
+	return err
 }
 
 // reclaimAll lets a group that resumes first reclaim all that earlier owners left.

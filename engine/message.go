@@ -152,7 +152,7 @@ func (m *Message) Save(ctx context.Context, data []byte) error {
 	if m.attempt == nil {
 		return nil
 	}
-	saved, err := m.attempt.engine.Save(Lease{m.ID, m.Attempt}, data)
+	saved, err := m.attempt.engine.Save(m.lease(), data)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (a *attempt) observe(m *Message) {
 	}
 	a.engine.mu.Unlock()
 	if over { // and reported
-		run.Returned(notRunning(Lease{m.ID, m.Attempt}))
+		run.Returned(notRunning(m.lease()))
 		run.Settled("", false)
 	}
 }

@@ -72,10 +72,7 @@ func (e *Engine) Register(messageType string, h Handler, p Policy) error {
 	if err := validateType(messageType); err != nil {
 		return err
 	}
-	if h == nil {
-		return &InvalidError{Field: "handler", Reason: "is nil"}
-	}
-	if err := p.validate(); err != nil {
+	if err := checkHandler(h, p); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -114,8 +111,8 @@ func (t *messageType) waitingBytes() int64 { return t.backlog.bytes + t.stored.B
 func (e *Engine) Unregister(messageType string) error {
 	e.mu.Lock()
 	defer e.unlock()
-	t := e.lookup(messageType)
-	if t == nil || !t.registered.Load() {
+	t, err := e.registered(messageType)
+	if err != nil {
 		return fmt.Errorf("unregister %q: %w", messageType, ErrUnknownType)
 	}
 	t.registered.Store(false)
@@ -128,22 +125,27 @@ func (e *Engine) Unregister(messageType string) error {
 // now on; those that run are left alone. Whether the type is paused stays as it is. Errors:
 // ErrUnknownType, ErrInvalid.
 func (e *Engine) Replace(messageType string, h Handler, p Policy) error {
-	if h == nil {
-		return &InvalidError{Field: "handler", Reason: "is nil"}
-	}
-	if err := p.validate(); err != nil {
+	if err := checkHandler(h, p); err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.unlock()
-	t := e.lookup(messageType)
-	if t == nil || !t.registered.Load() {
-		return &unknownTypeError{messageType}
+	t, err := e.registered(messageType)
+	if err != nil {
+		return err
 	}
 	p.Paused = t.policy.Paused
 	e.setHandler(t, h, p)
 	e.updateTurn(t)
 	return nil
+}
+
+// checkHandler refuses what no type can have.
+func checkHandler(h Handler, p Policy) error {
+	if h == nil {
+		return &InvalidError{Field: "handler", Reason: "is nil"}
+	}
+	return p.validate()
 }
 
 // setHandler is what Register and Replace do. The caller holds mu.
@@ -166,10 +168,10 @@ func (e *Engine) setHandler(t *messageType, h Handler, p Policy) {
 // ErrStorageFull, ErrStoreFailed.
 func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStats, error) {
 	e.mu.Lock()
-	t := e.lookup(messageType)
-	if t == nil || !t.registered.Load() {
+	t, err := e.registered(messageType)
+	if err != nil {
 		e.mu.Unlock()
-		return TypeStats{}, &unknownTypeError{messageType}
+		return TypeStats{}, err
 	}
 	policy := t.policy
 	change(&policy)
@@ -199,6 +201,15 @@ func (e *Engine) Reconfigure(messageType string, change func(*Policy)) (TypeStat
 		return stats, e.pauseStored(t, policy.Paused, stored)
 	}
 	return stats, nil
+}
+
+// registered returns a type that has a handler. Errors: ErrUnknownType. The caller holds mu.
+func (e *Engine) registered(name string) (*messageType, error) {
+	t := e.lookup(name)
+	if t == nil || !t.registered.Load() {
+		return nil, &unknownTypeError{name}
+	}
+	return t, nil
 }
 
 func (e *Engine) lookup(messageType string) *messageType { return (*e.types.Load())[messageType] }

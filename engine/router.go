@@ -75,11 +75,9 @@ func (r *router) run() {
 		if worked {
 			continue
 		}
-		select {
-		case <-r.stop:
+		if isClosed(r.stop) {
 			r.end()
 			return
-		default:
 		}
 		r.asleep.Store(true)
 		if r.pending() && r.asleep.CompareAndSwap(true, false) {
@@ -90,10 +88,8 @@ func (r *router) run() {
 }
 
 func (r *router) pending() bool {
-	select {
-	case <-r.stop:
+	if isClosed(r.stop) {
 		return true
-	default:
 	}
 	r.progressMu.Lock()
 	defer r.progressMu.Unlock()
